@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policies: (operation, identity, target) → verdict. Compiled from JSON (docs/man/weir-policy.5) into
+ * an immutable snapshot that many threads read at once; every slice and string that comes out of a
+ * snapshot lives as long as a reference to it is held. No I/O, no clock, no log.
+ */
+#ifndef WEIR_POLICY_H
+#define WEIR_POLICY_H
+
+#include "base/addr.h"
+#include "identity.h"
+#include "op.h"
+
+/* Limits of one policy text; each is an error with its place when exceeded. */
+enum {
+	POLICY_TEXT_MAX = 16 * 1024 * 1024, /* bytes: a file that eats memory */
+	POLICY_RULES_MAX = 10000,
+	POLICY_TARGETS_MAX = 10000,
+	POLICY_LIST_MAX = 10000, /* entries of one list in a condition */
+	POLICY_DEPTH_MAX = 32,	 /* nesting of JSON */
+};
+
+enum policy_mode { POLICY_ENFORCE, POLICY_OBSERVE };
+
+/* One text to compile. name is what errors call it (a file name); both are only read. */
+struct policy_source {
+	const char *name;
+	struct slice json;
+};
+
+/* The first thing wrong. line and column count from 1, column in characters; 0 = the whole text. */
+struct policy_err {
+	char source[256]; /* policy_source.name, cut to fit */
+	unsigned line, column;
+	char message[512]; /* what is wrong and what was expected, no newline */
+};
+
+struct policy_set; /* a snapshot: all policies of a daemon */
+struct policy;	   /* one of them */
+
+/*
+ * Compiles all sources into a snapshot with one reference. 0; -EINVAL with *reterr filled (bad JSON,
+ * unknown key, wrong type, duplicate name or rule id, a pattern that does not compile …); -EMSGSIZE
+ * with *reterr over a limit; -ENOMEM.
+ */
+int policy_set_compile(const struct policy_source *sources, size_t n, struct policy_set **ret,
+		       struct policy_err *reterr) __must_check;
+struct policy_set *policy_set_ref(struct policy_set *set);
+/* Threads may give back references at the same time. Returns NULL. */
+struct policy_set *policy_set_unref(struct policy_set *set);
+
+size_t policy_set_count(const struct policy_set *set);
+const struct policy *policy_set_at(const struct policy_set *set, size_t i);
+const struct policy *policy_set_find(const struct policy_set *set, struct slice name);
+
+/*
+ * The policy for an identity by the "agents" of each: of those that match, the one whose pattern
+ * names the deepest cgroup (most literal path components) wins, then the first by name. NULL when
+ * none matches: the caller refuses everything.
+ */
+const struct policy *policy_set_match(const struct policy_set *set, const struct identity *id);
+
+const char *policy_name(const struct policy *p);
+enum policy_mode policy_get_mode(const struct policy *p);
+/* SHA-256 of the source text, 32 bytes: recorded with every session. */
+const uint8_t *policy_hash(const struct policy *p);
+/* The source text, to be kept in the store. */
+struct slice policy_text(const struct policy *p);
+
+/* A target: where an agent may go and what is spoken there. */
+struct policy_target {
+	const char *name;
+	const char *protocol; /* "postgres", "http", "tcp", or NULL: sniff */
+	bool relay_opaque;    /* "opaque": "relay": what a handler cannot understand (an upgrade, a
+				 CONNECT tunnel) is relayed raw; otherwise the session ends */
+};
+
+/*
+ * The names by which an address is known (DNS answers, resolved policy names), for "hosts" that
+ * are names. Called during a match; returns the i-th name or SLICE_NONE behind the last.
+ */
+struct policy_names {
+	struct slice (*at)(void *ctx, const struct addr *a, size_t i);
+	void *ctx;
+};
+
+/*
+ * The target for an address, or NULL: connection refused. The most specific host wins (literal over
+ * name over range by prefix length over "*"), then one that names the port, then the first.
+ */
+const struct policy_target *policy_target_match(const struct policy *p, const struct addr *dst,
+						const struct policy_names *names);
+
+/* Every host in "hosts" of all policies that is a plain name (no literal, range or wildcard), to be
+ * resolved by the daemon. SLICE_NONE behind the last. */
+struct slice policy_set_host_name(const struct policy_set *set, size_t i);
+
+/*
+ * Judges one operation. Always fills *ret: of all matching rules the most restrictive wins (block
+ * over hold over allow; among equals the first by id), with no match the target's default, then the
+ * policy's, which is block when not given. mode is not looked at here: the caller passes on what
+ * "observe" would have blocked.
+ */
+void policy_decide(const struct policy *p, const struct policy_target *t, const struct identity *id,
+		   const struct op *op, struct verdict *ret);
+
+#endif
