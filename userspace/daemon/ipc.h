@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the two halves of the daemon say to each other over a SOCK_SEQPACKET socketpair: one packet a
+ * message, a fixed head, then at most IPC_PAYLOAD_MAX bytes of NUL-terminated strings; descriptors
+ * ride along. Each side treats the other's bytes as hostile: the proxy reads what agents send and
+ * may be taken over, so the warden checks every field and a malformed packet ends the proxy.
+ *
+ * Variable text of any size (policies) travels in a sealed memfd, see ipc_bundle_*.
+ */
+#ifndef WEIR_DAEMON_IPC_H
+#define WEIR_DAEMON_IPC_H
+
+#include <linux/types.h>
+
+#include "compiler.h"
+#include "policy/policy.h"
+
+#define IPC_VERSION 1u
+
+enum {
+	IPC_PAYLOAD_MAX = 32 * 1024,
+	IPC_FDS_MAX = 2,
+	IPC_STATS_MAX = 16,
+};
+
+enum ipc_type {
+	/* Warden to proxy. Those marked * are answered with IPC_ACK carrying the same request. */
+	IPC_SETUP = 1,	/* * first. fds: flows map. strings: store directory, boot id.
+			   flags: worker count in bits 0-7, IPC_SETUP_* above. status: 0 */
+	IPC_LISTENER,	/* * fds: a listening socket (non-blocking). netns_cookie: of it */
+	IPC_POLICIES,	/* * fds: bundle of the daemon's own policies; replaces the former snapshot. The
+			   ACK's status is -EINVAL with the policy error's text when it does not compile;
+			   the former stays */
+	IPC_AGENT,	/* * cgroup_id is attached from now on. strings: path, container, then label
+			   key, value pairs. fds: none, or a bundle: policies of this agent alone, which
+			   count in place of the daemon's; they must hold exactly one policy that
+			   is then used whatever its "agents" say */
+	IPC_AGENT_GONE, /* * cgroup_id is no longer attached */
+	IPC_RESOLVED,	/* answers IPC_RESOLVE (same request). status 0 and strings: path; or -ENOENT */
+	IPC_STATUS,	/* * the ACK has stats */
+	IPC_STOP,	/* finish: close sessions, seal, sync, exit 0 */
+
+	/* Proxy to warden. */
+	IPC_ACK = 64,	/* status: 0 or negative errno; strings: message for people, may be empty */
+	IPC_RESOLVE,	/* which path has cgroup_id? */
+};
+
+enum { IPC_SETUP_SYNC_EACH = 1u << 8, IPC_SETUP_DEBUG = 1u << 9 };
+
+/* Indices into ipc_msg.stats of the ACK to IPC_STATUS. */
+enum ipc_stat {
+	IPC_STAT_SESSIONS_OPEN,
+	IPC_STAT_SESSIONS_TOTAL,
+	IPC_STAT_OPS,
+	IPC_STAT_BLOCKED,
+	IPC_STAT_NO_FLOW,     /* accepted without a flow record: refused */
+	IPC_STAT_NO_POLICY,   /* refused: no policy or target */
+	IPC_STAT_STORE_ERRORS,
+	IPC_STAT_BYTES_TO_SERVER,
+	IPC_STAT_BYTES_TO_CLIENT,
+	IPC_STAT_COUNT,
+};
+_Static_assert(IPC_STAT_COUNT <= IPC_STATS_MAX, "stats must fit a message");
+
+struct ipc_head {
+	__u32 version; /* IPC_VERSION */
+	__u32 type;    /* enum ipc_type */
+	__u64 request; /* chosen by the asker, echoed in the answer */
+	__u64 cgroup_id;
+	__u64 netns_cookie;
+	__s32 status;
+	__u32 flags;
+	__u32 payload_len;
+	__u32 n_fds;
+	__u64 stats[IPC_STATS_MAX];
+};
+_Static_assert(sizeof(struct ipc_head) == 176, "struct ipc_head is fixed");
+
+struct ipc_msg {
+	struct ipc_head head;
+	char payload[IPC_PAYLOAD_MAX]; /* payload_len bytes: strings, each with its NUL */
+	int fds[IPC_FDS_MAX];	       /* -1 where there is none; owned by the message's holder */
+};
+
+/* Zeroed, with type set and no descriptors. */
+void ipc_msg_init(struct ipc_msg *m, enum ipc_type type);
+/* Closes what fds still holds. */
+void ipc_msg_done(struct ipc_msg *m);
+/* Appends one string. 0, -EMSGSIZE. */
+int ipc_msg_put(struct ipc_msg *m, const char *s) __must_check;
+/* The i-th string, or NULL behind the last. */
+const char *ipc_msg_get(const struct ipc_msg *m, size_t i);
+
+/* Sends one packet; blocks while the socket is full. Descriptors stay the caller's. 0, -EPIPE …  */
+int ipc_send(int sock, const struct ipc_msg *m) __must_check;
+/*
+ * Receives one packet into *m (initialised by the call; done by the caller also on error). 1; 0 at the
+ * end of the stream; -EAGAIN nothing there (non-blocking); -EBADMSG malformed.
+ */
+int ipc_recv(int sock, struct ipc_msg *m) __must_check;
+
+/* A sealed memfd that holds policy sources. Returns the descriptor or a negative errno. */
+int ipc_bundle_new(const struct policy_source *sources, size_t n) __must_check;
+/* Reads one: *ret_sources (n of them) and *ret_mem are the caller's to free; the sources point into
+ * mem. 0, -EBADMSG, -EMSGSIZE over POLICY_TEXT_MAX in total, -ENOMEM. */
+int ipc_bundle_read(int fd, struct policy_source **ret_sources, size_t *ret_n, void **ret_mem)
+	__must_check;
+
+#endif
