@@ -60,7 +60,7 @@ enum ipc_stat {
 	IPC_STAT_BYTES_TO_CLIENT,
 	IPC_STAT_COUNT,
 };
-_Static_assert(IPC_STAT_COUNT <= IPC_STATS_MAX, "stats must fit a message");
+_Static_assert((int)IPC_STAT_COUNT <= (int)IPC_STATS_MAX, "stats must fit a message");
 
 struct ipc_head {
 	__u32 version; /* IPC_VERSION */

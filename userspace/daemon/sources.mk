@@ -1,0 +1,1 @@
+SRCS += $(addprefix userspace/daemon/,$(notdir $(wildcard userspace/daemon/*.c)))
