@@ -1,0 +1,1 @@
+SRCS += $(addprefix userspace/cli/,$(notdir $(wildcard userspace/cli/*.c)))
