@@ -81,7 +81,7 @@ $(BUILD)/obj/llhttp/%.o: $(LLHTTP_DIR)/%.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=gnu17 $(OPT) $(HARDEN) $(SAN_FLAGS) -isystem /usr/share/include/llhttp -w -c $< -o $@
 
-$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.bpf.h include/abi/*.h)
+$(BUILD)/bpf/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.bpf.c bpf/*.bpf.h include/abi/*.h)
 	$(say) BPF $<
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -target bpf -mcpu=v3 -O2 -g -Wall -Wextra -D__bpf__ -Iinclude -Ibpf \

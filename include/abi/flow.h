@@ -24,8 +24,9 @@ struct weir_flow {
 	__u64 cgroup_id;    /* of the socket, not of the caller */
 	__u64 netns_cookie; /* of the socket */
 	__u64 time_ns;	    /* CLOCK_MONOTONIC at connect(2) */
-	__u64 sock_cookie;  /* of the agent's socket */
-	__u8 dst_ip[16];    /* network order; IPv4 as ::ffff:a.b.c.d whatever the family */
+	__u64 sock_cookie;  /* of the agent's socket; for MPTCP of its first subflow */
+	__u8 dst_ip[16];    /* network order; IPv4 as ::ffff:a.b.c.d whatever the family;
+			     * a wildcard as the loopback address it means */
 	__u32 pid;	    /* thread group id, initial pid namespace */
 	__u32 tid;
 	__u32 uid; /* initial user namespace */
@@ -40,6 +41,14 @@ _Static_assert(__builtin_offsetof(struct weir_flow, dst_ip) == 32, "weir_flow.ds
 _Static_assert(__builtin_offsetof(struct weir_flow, pid) == 48, "weir_flow.pid");
 _Static_assert(__builtin_offsetof(struct weir_flow, dst_port) == 64, "weir_flow.dst_port");
 _Static_assert(__builtin_offsetof(struct weir_flow, comm) == 72, "weir_flow.comm");
+
+/* Value of `sock_flows`, the storage of the agent's socket. */
+struct weir_sock_flow {
+	struct weir_flow flow;
+	__u32 pending; /* 1 between connect(2) and the SYN, 0 once handed over */
+	__u32 pad;     /* zero */
+};
+_Static_assert(sizeof(struct weir_sock_flow) == 96, "struct weir_sock_flow is part of the map ABI");
 
 /*
  * Key of `flows`: the connection as the listener sees it. Addresses in the mapped form, network
@@ -69,10 +78,13 @@ enum weir_counter {
 	WEIR_CNT_NO_LISTENER,	/* refused: daemon down, or none in this netns */
 	WEIR_CNT_DIRECT,	/* refused: the agent dialled the listener itself */
 	WEIR_CNT_NO_STORAGE,	/* refused: no memory for the flow record */
-	WEIR_CNT_PROTOCOL,	/* refused: a stream socket that is neither TCP nor MPTCP */
+	WEIR_CNT_PROTOCOL,	/* refused: a stream socket that is neither TCP nor MPTCP, at connect or creation */
 	WEIR_CNT_FLOWS_FULL,	/* the flows map is full: the proxy will find no record and refuse */
 	WEIR_CNT_NO_FLOW,	/* sockops saw a connect without a record: the proxy will refuse */
 	WEIR_CNT_PUBLISHED,	/* flow records handed over */
+	WEIR_CNT_ABANDONED,	/* records taken back: the handshake never ended */
+	WEIR_CNT_SOURCE_ROUTE,	/* refused: the socket has a source route */
+	WEIR_CNT_DEVICE,	/* refused: the socket is bound to a device and cannot be freed of it */
 	WEIR_CNT_MAX
 };
 
