@@ -1,0 +1,1 @@
+SRCS += userspace/proto/tcp/tcp.c
