@@ -45,6 +45,16 @@ static inline void list_remove(struct list_node *n)
 	list_init(n);
 }
 
+/* Moves all of `from` to `to`, which must be empty. */
+static inline void list_take(struct list_node *from, struct list_node *to)
+{
+	if (list_empty(from))
+		return;
+	*to = *from;
+	to->prev->next = to->next->prev = to;
+	list_init(from);
+}
+
 /* Walks the nodes; the current one may be removed inside of the loop. */
 #define list_foreach(node, head)                                                                   \
 	for (struct list_node *node = (head)->next, *next_##node = node->next; node != (head);     \

@@ -1,0 +1,1 @@
+SRCS += $(addprefix userspace/net/,loop.c sock.c)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Who is who: attached cgroups, the policies in force, the names by which addresses are known. One
+ * registry a process; the main thread changes it, the workers ask. All calls are thread-safe.
+ */
+#ifndef WEIR_SESSION_AGENTS_H
+#define WEIR_SESSION_AGENTS_H
+
+#include "identity.h"
+#include "policy/policy.h"
+
+/*
+ * The identity of one cgroup and the policy that holds for it: immutable, refcounted. The process
+ * fields of id (pid, uid, comm, exe, netns_cookie) are empty: they belong to a connection.
+ */
+struct agent {
+	struct identity id;
+	struct policy_set *set;	     /* holds policy alive */
+	const struct policy *policy; /* NULL: none matches, refuse everything */
+	unsigned _refs;
+	char *_mem;
+};
+struct agent *agent_ref(struct agent *a);
+struct agent *agent_unref(struct agent *a);
+
+struct agents;
+
+/* boot_id is copied. 0 or -ENOMEM. */
+int agents_new(const char *boot_id, struct agents **ret) __must_check;
+struct agents *agents_free(struct agents *r);
+
+/* Replaces the daemon's own policies (the reference moves in). Connections that stand keep the
+ * snapshot they began with; new ones get the new one. Resolves the names in "hosts". */
+void agents_set_policies(struct agents *r, struct policy_set *take_set);
+
+/*
+ * A cgroup is attached: it and all below belong to it, unless a nearer one is attached too.
+ * own: policies of this agent alone, exactly one, or NULL (the reference moves in on success).
+ * Adding the same cgroup again replaces. 0, -ENOMEM, -EINVAL for own with another number than one.
+ */
+int agents_attach(struct agents *r, uint64_t cgroup_id, const char *path, const char *container,
+		  const struct identity_label *labels, size_t n_labels, struct policy_set *own)
+	__must_check;
+/* 0 or -ENOENT. */
+int agents_detach(struct agents *r, uint64_t cgroup_id) __must_check;
+
+/*
+ * The agent behind a cgroup id, with a reference for the caller. 0; -EAGAIN the path of this id is
+ * not known yet: it was put on the list of agents_wanted, ask again after agents_resolved; -EACCES it
+ * lies below no attached cgroup, or is gone; -ENOMEM; -ENOBUFS too many ids are being resolved.
+ */
+int agents_lookup(struct agents *r, uint64_t cgroup_id, struct agent **ret) __must_check;
+/* An eventfd, readable while ids wait to be resolved; owned by r. */
+int agents_wanted_fd(const struct agents *r);
+/* The next id to resolve: 1, or 0 when there is none (which makes the eventfd quiet). */
+int agents_wanted(struct agents *r, uint64_t *ret_cgroup_id);
+/* path NULL: there is no such cgroup. */
+void agents_resolved(struct agents *r, uint64_t cgroup_id, const char *path);
+
+/* The target of a's policy for dst; NULL: refused. Lives as long as a. */
+const struct policy_target *agents_target(struct agents *r, const struct agent *a,
+					  const struct addr *dst);
+
+/* Looks all names of the policies up again. Blocks on DNS: for a background thread. */
+void agents_refresh_names(struct agents *r);
+
+#endif
