@@ -141,6 +141,7 @@ static void upkeep_stop(struct upkeep *u)
 	assert(err == 0);
 	(void)pthread_join(u->index_thread, NULL); /* joinable, and joined once */
 	(void)pthread_cancel(u->names_thread);	   /* it may sit in a resolver's timeout for long */
+	(void)pthread_join(u->names_thread, NULL); /* the same */
 }
 
 /* ---- messages ------------------------------------------------------------------------------- */
@@ -412,6 +413,7 @@ int proxy_main(int ipc_fd, uid_t uid, gid_t gid)
 		(void)worker_free(p.workers[i]); /* returns NULL */
 	for (unsigned i = 0; i < p.n_listeners; i++)
 		close_p(&p.listeners[i]);
+	p.agents = agents_free(p.agents);
 	p.store = store_close(p.store);
 	close_p(&p.flows_fd);
 	if (r < 0)
