@@ -17,7 +17,7 @@ enum {
 	POLICY_RULES_MAX = 10000,
 	POLICY_TARGETS_MAX = 10000,
 	POLICY_LIST_MAX = 10000, /* entries of one list in a condition */
-	POLICY_DEPTH_MAX = 32,	 /* nesting of JSON */
+	POLICY_DEPTH_MAX = 32, /* nesting of JSON */
 };
 
 enum policy_mode { POLICY_ENFORCE, POLICY_OBSERVE };
@@ -36,7 +36,7 @@ struct policy_err {
 };
 
 struct policy_set; /* a snapshot: all policies of a daemon */
-struct policy;	   /* one of them */
+struct policy; /* one of them */
 
 /*
  * Compiles all sources into a snapshot with one reference. 0; -EINVAL with *reterr filled (bad JSON,
@@ -67,11 +67,19 @@ const uint8_t *policy_hash(const struct policy *p);
 /* The source text, to be kept in the store. */
 struct slice policy_text(const struct policy *p);
 
+/* What compiles and is likely not meant. Line and column as in policy_err. */
+struct policy_warning {
+	unsigned line, column;
+	char message[512];
+};
+/* The i-th, at most 100; NULL behind the last. */
+const struct policy_warning *policy_warning_at(const struct policy *p, size_t i);
+
 /* A target: where an agent may go and what is spoken there. */
 struct policy_target {
 	const char *name;
 	const char *protocol; /* "postgres", "http", "tcp", or NULL: sniff */
-	bool relay_opaque;    /* "opaque": "relay": what a handler cannot understand (an upgrade, a
+	bool relay_opaque; /* "opaque": "relay": what a handler cannot understand (an upgrade, a
 				 CONNECT tunnel) is relayed raw; otherwise the session ends */
 };
 
@@ -86,10 +94,15 @@ struct policy_names {
 
 /*
  * The target for an address, or NULL: connection refused. The most specific host wins (literal over
- * name over range by prefix length over "*"), then one that names the port, then the first.
+ * name over wildcard name over range by prefix length over "*"), then one that names the port, then
+ * the first. The unspecified address counts as loopback, which is where the kernel takes it.
  */
 const struct policy_target *policy_target_match(const struct policy *p, const struct addr *dst,
 						const struct policy_names *names);
+
+/* All targets, in the order of the text; NULL behind the last. */
+size_t policy_target_count(const struct policy *p);
+const struct policy_target *policy_target_at(const struct policy *p, size_t i);
 
 /* Every host in "hosts" of all policies that is a plain name (no literal, range or wildcard), to be
  * resolved by the daemon. SLICE_NONE behind the last. */
@@ -98,10 +111,23 @@ struct slice policy_set_host_name(const struct policy_set *set, size_t i);
 /*
  * Judges one operation. Always fills *ret: of all matching rules the most restrictive wins (block
  * over hold over allow; among equals the first by id), with no match the target's default, then the
- * policy's, which is block when not given. mode is not looked at here: the caller passes on what
- * "observe" would have blocked.
+ * policy's, which is block when not given (rule is then "target:NAME" or "default"; "limit" for an
+ * operation with too many objects, which is blocked). mode is not looked at here: the caller passes
+ * on what "observe" would have blocked. Nothing is allocated.
+ *
+ * A restriction (block, hold) is read broadly, a permission (allow) narrowly: the first holds when
+ * any effect or object is listed, whatever the case of letters and with or without the schema; the
+ * second when all are, exactly. t may be NULL (no target).
  */
 void policy_decide(const struct policy *p, const struct policy_target *t, const struct identity *id,
 		   const struct op *op, struct verdict *ret);
+
+/*
+ * For explaining: whether the i-th rule (of policy_rule_count, most restrictive first) matches on its
+ * own; *ret is then its verdict.
+ */
+size_t policy_rule_count(const struct policy *p);
+bool policy_rule_matches(const struct policy *p, size_t i, const struct policy_target *t,
+			 const struct op *op, struct verdict *ret);
 
 #endif

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The list of rules, and what about them should be said aloud. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "compiled.h"
+#include "json_place.h"
+
+static const struct load_key rule_keys[] = { { "id", false },      { "verdict", false },
+					     { "message", false }, { "when", false },
+					     { "approval", true }, { "mask", true } };
+
+struct named {
+	const char *name;
+	uint32_t index;
+};
+
+static int by_name(const void *a, const void *b)
+{
+	const struct named *x = a, *y = b;
+	int r = strcmp(x->name, y->name);
+
+	return r ? r : (x->index < y->index ? -1 : x->index > y->index);
+}
+
+static int target_names(struct load *l, const struct policy *p, struct target_name **ret)
+{
+	struct place root = { 0 }, targets = { &root, "targets", 0 };
+	struct target_name *names;
+	int r;
+
+	_Static_assert(sizeof(struct named) == sizeof(struct target_name),
+		       "sorted by one function");
+	r = load_alloc(l, p->n_targets, sizeof(*names), &names);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < p->n_targets; i++)
+		names[i] = (struct target_name){ p->targets[i].public.name, (uint32_t)i };
+	qsort(names, p->n_targets, sizeof(*names), by_name);
+	for (size_t i = 1; i < p->n_targets; i++) {
+		struct place item = { &targets, NULL, names[i].index }, name = { &item, "name", 0 };
+
+		if (strcmp(names[i].name, names[i - 1].name) == 0)
+			return load_fail(l, &name, "a target named \"%s\" stands above already",
+					 names[i].name);
+	}
+	*ret = names;
+	return 0;
+}
+
+static int rule_load(struct load *l, const struct place *at, const json_t *v,
+		     const struct policy *p, const struct target_name *names, struct rule *ret)
+{
+	struct place id = { at, "id", 0 }, verdict = { at, "verdict", 0 }, when = { at, "when", 0 };
+	struct place message = { at, "message", 0 };
+	const json_t *member;
+	struct slice text;
+	size_t word;
+	int r;
+
+	r = load_object(l, at, v, rule_keys, ARRAY_SIZE(rule_keys));
+	if (r < 0)
+		return r;
+	member = json_object_get(v, "id");
+	if (!member)
+		return load_fail(l, at, "a rule needs an \"id\"");
+	r = load_name(l, &id, member, &ret->id);
+	if (r < 0)
+		return r;
+	if (strcmp(ret->id, "default") == 0 || strcmp(ret->id, "limit") == 0)
+		return load_fail(l, &id, "\"%s\" is what records call verdicts without a rule",
+				 ret->id);
+	member = json_object_get(v, "verdict");
+	if (!member)
+		return load_fail(l, at,
+				 "a rule needs a \"verdict\": \"allow\", \"hold\" or \"block\"");
+	r = load_word(l, &verdict, member, verdict_names, VERDICT_COUNT, &word);
+	if (r < 0)
+		return r;
+	ret->verdict = (enum verdict_kind)word;
+	ret->message = ret->verdict == VERDICT_BLOCK  ? p->refused
+		       : ret->verdict == VERDICT_HOLD ? p->held
+						      : NULL;
+	member = json_object_get(v, "message");
+	if (member) {
+		r = load_text(l, &message, member, 1000, &text);
+		if (r < 0)
+			return r;
+		ret->message = (const char *)text.ptr;
+	}
+	member = json_object_get(v, "when");
+	if (!member)
+		return load_fail(l, at, "a rule needs \"when\": its conditions");
+	return policy_conditions_load(l, &when, member, p, names, ret);
+}
+
+static int check_ids(struct load *l, const struct place *at, const struct policy *p)
+{
+	struct named *ids;
+	int r;
+
+	r = load_alloc(l, p->n_rules, sizeof(*ids), &ids);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < p->n_rules; i++)
+		ids[i] = (struct named){ p->rules[i].id, (uint32_t)i };
+	qsort(ids, p->n_rules, sizeof(*ids), by_name);
+	for (size_t i = 1; i < p->n_rules; i++) {
+		struct place item = { at, NULL, ids[i].index }, id = { &item, "id", 0 };
+
+		if (strcmp(ids[i].name, ids[i - 1].name) == 0)
+			return load_fail(l, &id, "a rule with the id \"%s\" stands above already",
+					 ids[i].name);
+	}
+	return 0;
+}
+
+int policy_warning_add(struct load *l, struct policy *p, const struct place *at, const char *fmt,
+		       ...)
+{
+	struct policy_warning *w;
+	struct json_pos pos;
+	va_list ap;
+	int r;
+
+	if (p->n_warnings == POLICY_WARNINGS_MAX)
+		return 0; /* finding each place reads the text again */
+	if (!p->warnings) {
+		r = load_alloc(l, POLICY_WARNINGS_MAX, sizeof(*p->warnings), &p->warnings);
+		if (r < 0)
+			return r;
+	}
+	w = &p->warnings[p->n_warnings++];
+	pos = load_pos(l, at, false);
+	w->line = pos.line;
+	w->column = pos.column;
+	va_start(ap, fmt);
+	(void)vsnprintf(w->message, sizeof(w->message), fmt, ap); /* cut to fit: for people */
+	va_end(ap);
+	return 0;
+}
+
+/* Protocols on which a rule looks into the content, and on which a rule refuses what is unknown. */
+struct content {
+	uint32_t judged, unknown_refused;
+};
+
+static bool sees_content(const struct rule *r)
+{
+	return r->verdict != VERDICT_ALLOW && (r->effects || r->n_verbs || r->objects.n);
+}
+
+static bool refuses_unknown(const struct rule *r)
+{
+	return r->verdict != VERDICT_ALLOW && r->effects & OP_UNKNOWN && !r->n_verbs &&
+	       !r->objects.n && !r->paths.n && !r->hosts.n && !r->n_attrs;
+}
+
+static void content_add(struct content *c, const struct rule *r)
+{
+	/* HTTP is seen through by its method and path; tcp is never seen into. */
+	uint32_t protocols = (r->protocols ? r->protocols : ~0u) & 1u << PROTOCOL_POSTGRES;
+
+	if (refuses_unknown(r))
+		c->unknown_refused |= protocols;
+	else if (sees_content(r))
+		c->judged |= protocols;
+}
+
+int policy_warnings_find(struct load *l, struct policy *p)
+{
+	struct place root = { 0 }, targets = { &root, "targets", 0 };
+	struct content all = { 0 }, *each;
+	int r;
+
+	if (p->n_targets == 0)
+		return policy_warning_add(l, p, &root, "no targets: every connection is refused");
+	r = load_alloc(l, p->n_targets, sizeof(*each), &each);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < p->n_rules; i++) {
+		if (p->rules[i].n_targets == 0)
+			content_add(&all, &p->rules[i]);
+		for (size_t j = 0; j < p->rules[i].n_targets; j++)
+			content_add(&each[p->rules[i].targets[j]], &p->rules[i]);
+	}
+	for (size_t i = 0; i < p->n_targets; i++) {
+		struct place item = { &targets, NULL, i };
+		const struct target *t = &p->targets[i];
+		uint32_t judged = all.judged | each[i].judged;
+		uint32_t refused = all.unknown_refused | each[i].unknown_refused;
+		int fallback = t->fallback < 0 ? (int)p->fallback : t->fallback;
+
+		if (fallback != VERDICT_ALLOW || !(judged & ~refused))
+			continue;
+		if (t->public.protocol &&
+		    t->public.protocol != policy_protocol_names[PROTOCOL_POSTGRES])
+			continue;
+		r = policy_warning_add(
+			l, p, &item,
+			"target \"%s\" allows by default, and rules block by verb, effect or "
+			"object, but none blocks \"effect\": [\"unknown\"]: a statement that "
+			"cannot be seen through passes them all",
+			t->public.name);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int by_verdict(const void *a, const void *b)
+{
+	const struct rule *x = a, *y = b;
+
+	return x->verdict != y->verdict ? (int)y->verdict - (int)x->verdict : strcmp(x->id, y->id);
+}
+
+int policy_rules_load(struct load *l, const struct place *at, const json_t *v, struct policy *p)
+{
+	struct target_name *names = NULL;
+	size_t n = json_array_size(v);
+	int r;
+
+	/* Without rules too: this is where names of targets are held against each other. */
+	r = target_names(l, p, &names);
+	if (r < 0 || !v)
+		return r;
+	if (!json_is_array(v))
+		return load_fail(l, at, "expected a list of rules, not %s", load_type(v));
+	if (n == 0)
+		return load_fail(l, at, "an empty list of rules: leave the key out for none");
+	if (n > POLICY_RULES_MAX)
+		return load_fail_limit(l, at, "%zu rules: a policy holds at most %d", n,
+				       POLICY_RULES_MAX);
+	r = load_alloc(l, n, sizeof(*p->rules), &p->rules);
+	if (r < 0)
+		return r;
+	for (; p->n_rules < n; p->n_rules++) {
+		struct place here = { at, NULL, p->n_rules };
+		struct rule *rule = &p->rules[p->n_rules];
+
+		r = rule_load(l, &here, json_array_get(v, p->n_rules), p, names, rule);
+		if (r < 0)
+			return r;
+		if (rule->verdict == VERDICT_HOLD) {
+			r = policy_warning_add(
+				l, p, &here,
+				"rule \"%s\" holds: this version has no approvals yet and "
+				"refuses what is held",
+				rule->id);
+			if (r < 0)
+				return r;
+		}
+	}
+	r = check_ids(l, at, p);
+	if (r < 0)
+		return r;
+	qsort(p->rules, p->n_rules, sizeof(*p->rules), by_verdict);
+	return 0;
+}
