@@ -92,7 +92,7 @@ $(BUILD)/include/%.skel.h: $(BUILD)/bpf/%.bpf.o
 	@mkdir -p $(@D)
 	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
 
-$(BUILD)/obj/userspace/bpfctl/%.o: $(SKELS)
+$(filter $(BUILD)/obj/userspace/bpfctl/%.o,$(OBJS)): $(SKELS)
 
 $(LIB): $(filter-out $(MAIN_OBJ),$(OBJS)) $(LLHTTP_OBJS)
 	$(say) AR $@
