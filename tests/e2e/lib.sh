@@ -170,27 +170,27 @@ start_http_server() {
 	api_port=$server_port
 }
 
-# start_weir POLICY-FILE…: a private daemon; sets weir_pid. WEIR_STORE and WEIR_SOCKET lead to it.
+# start_weir POLICY-FILE…: a private daemon with one worker; sets weir_pid. WEIR_STORE and WEIR_SOCKET
+# lead to it.
 start_weir() {
-	local p args=()
 	through_weir || return 0
 	[ -x "$weir" ] || skip_all "needs $weir: make"
-	for p; do
-		args+=(--policy "$p")
-	done
 	export WEIR_STORE=$tmp/store WEIR_SOCKET=$tmp/run/weir.sock
 	mkdir -p -m 755 "$tmp/run"
-	weir_args=("${args[@]}")
+	"$python" -c 'import json, sys
+t, policies = sys.argv[1], sys.argv[2:]
+json.dump({"store": t + "/store", "socket": t + "/run/weir.sock", "runtime_dir": t + "/run",
+           "workers": 1, "policies": policies}, sys.stdout)' "$tmp" "$@" > "$tmp/weir.json"
 	launch_weir
 	defer stop_weir
 }
 
 launch_weir() {
-	WEIR_PIN_DIR=$tmp/bpf ASAN_OPTIONS=${ASAN_OPTIONS-detect_leaks=1} \
-		"$weir" daemon "${weir_args[@]}" >> "$tmp/weir.log" 2>&1 &
+	"$weir" daemon --config "$tmp/weir.json" >> "$tmp/weir.log" 2>&1 &
 	weir_pid=$!
-	wait_for 20 "$weir" status || {
-		diag "the daemon does not answer: $("$weir" status 2>&1)" "$(tail -20 "$tmp/weir.log")"
+	wait_for 30 "$weir" status || {
+		diag "the daemon does not answer: $("$weir" status 2>&1)
+$(tail -20 "$tmp/weir.log")"
 		exit 1
 	}
 }
@@ -198,6 +198,9 @@ launch_weir() {
 # Ends the daemon and looks into its log for what a sanitizer said.
 stop_weir() {
 	local said
+	"$weir" agents --json 2> /dev/null | jq -r .path 2> /dev/null | while IFS= read -r said; do
+		"$weir" detach "$said" > /dev/null 2>&1
+	done
 	end_pid "$weir_pid"
 	said=$(grep -E 'ERROR: (Address|Leak|Thread)Sanitizer|runtime error:|Assertion' "$tmp/weir.log") &&
 		printf '# %s\n' "$said" && sed 's/^/# /' "$tmp/weir.log" | tail -60
@@ -228,4 +231,31 @@ run_agent() {
 # store COMMAND [ARG…]: what `weir COMMAND ARG… --json` says
 store() {
 	"$weir" "$@" --json
+}
+
+# make_cgroup: a cgroup of the v2 tree, in $cgroup (a directory) and $cgroup_path (as Weir calls it)
+make_cgroup() {
+	local root
+	root=$(awk '{ for (i = 7; i < NF; i++) if ($i == "-" && $(i + 1) == "cgroup2") { print $5; exit } }' \
+		/proc/self/mountinfo)
+	[ -n "$root" ] || skip_all "needs cgroup v2"
+	cgroup_path=/weir-e2e-$$-$RANDOM
+	cgroup=$root$cgroup_path
+	mkdir "$cgroup" || exit 1
+	defer remove_cgroup "$cgroup"
+}
+
+remove_cgroup() {
+	local n
+	for ((n = 0; n < 100; n++)); do
+		rmdir "$1" 2> /dev/null && return
+		sleep 0.05
+	done
+	diag "$1 is not empty"
+}
+
+# in_cgroup COMMAND…: runs it in $cgroup
+in_cgroup() {
+	# shellcheck disable=SC2016 # expanded by the inner shell
+	bash -c 'echo $$ > "$0/cgroup.procs" && exec "$@"' "$cgroup" "$@"
 }
