@@ -5,14 +5,27 @@
  *   session   ulid → identity, flow, target, policy, times, counts, verdict summary
  *   event     ulid ‖ seq (big-endian) → operation | data | result | note | error | end
  *   open      ulid → sessions that are not both ended and fully indexed
- *   index     time, cgroup id, cgroup path, container, target, verdict, rule, fingerprint, terms
+ *   index     cgroup id, cgroup path, container, target, verdict, rule, fingerprint, words
+ *             → ulid ‖ block of 1024 events; time is in the ulid
+ *   policy    hash → text
  *
  * Writing: each worker thread gathers the records of a loop turn in a batch of its own and commits
  * it before it writes a single byte to a socket; what store_commit has taken survives `kill -9` of
  * the process at any instant. Event indexes (terms, rule, fingerprint, verdict) are written behind
  * by store_index_step; readers also scan what is not indexed yet, so answers are always complete.
+ * The index only narrows down: what decides is the record. An event with more different words than
+ * the index takes (512) marks its block as one to be read whatever the words.
  *
- * Readers never block the writer, and no read transaction outlives a call or an open cursor object.
+ * Readers never block the writer, and no read transaction outlives a call: a reader that pauses
+ * between two steps of a cursor does not keep the store from using pages again.
+ *
+ * With record.sync = "interval" a loss of power (not a killed process) may cost what was written
+ * since the last store_sync; LMDB then relies on the file system having kept the order of writes.
+ * Only "operation" holds against power loss on every file system.
+ *
+ * A store is opened once in a process: use the writer's struct store for reading as well. Functions
+ * on a store may be called from any thread, on one batch or cursor from one at a time. Do not fork
+ * and go on using it in the child.
  */
 #ifndef WEIR_STORE_H
 #define WEIR_STORE_H
@@ -26,7 +39,7 @@
 enum store_mode { STORE_READ, STORE_WRITE };
 
 struct store_config {
-	const char *dir;      /* made with mode 0700 when missing, STORE_WRITE only */
+	const char *dir;      /* made with mode 0750 (files 0640) when missing, STORE_WRITE only */
 	enum store_mode mode;
 	size_t map_size;      /* upper bound of the store in bytes; 0 = 64 GiB (sparse) */
 	bool sync_each;	      /* record.sync = "operation": every commit waits for the disk */
@@ -53,7 +66,7 @@ enum store_state {
 };
 extern const char *const store_state_names[]; /* "open", "ended", "refused", … */
 
-/* A session record. Written whole at the start, and again when it changes; strings never NULL. */
+/* A session record. The id must be made from start_ns (ulid_new(start_ns)). Written whole at the start, and again when it changes; strings never NULL. */
 struct store_session {
 	struct ulid id;
 	enum store_state state;
@@ -109,8 +122,13 @@ struct store_batch;
 int store_batch_new(struct store *s, struct store_batch **ret) __must_check;
 struct store_batch *store_batch_free(struct store_batch *b);
 
-/* Gather; copies everything. The session's events get its n_events as seq, which is advanced; the
- * caller keeps the counts. 0; -ENOMEM; -EMSGSIZE when the turn has gathered over 64 MiB. */
+/*
+ * Gather; copies everything. The session's events get its n_events as seq, which is advanced; the
+ * caller keeps the counts. A session is put at its start, no later than its first event, and again
+ * with or after its last one. 0; -ENOMEM; -EMSGSIZE when the turn has gathered over 64 MiB or a DATA
+ * event has over 16 MiB; -EINVAL when id and start_ns differ by more than a minute. After a failure
+ * other than -EINVAL the batch is spoilt: store_commit drops it and returns that error.
+ */
 int store_put_session(struct store_batch *b, const struct store_session *sess) __must_check;
 int store_put_event(struct store_batch *b, struct store_session *sess, struct store_event *ev)
 	__must_check;
@@ -125,12 +143,13 @@ size_t store_batch_bytes(const struct store_batch *b);
  */
 int store_commit(struct store_batch *b) __must_check;
 
-/* Sessions that a dead writer left open become INTERRUPTED. Once, after store_open. Returns how many,
- * or a negative errno. */
+/* Sessions that a dead writer left open become INTERRUPTED, with end time and counts from their
+ * events (none later than now_ns). Once, after store_open. Returns how many, or a negative errno. */
 int store_close_interrupted(struct store *s, uint64_t now_ns) __must_check;
 
-/* Indexes up to max_events that are not indexed yet; returns how many, 0 = all done. Called by a
- * background thread of the writing process. */
+/* Indexes up to max_events that are not indexed yet; returns how many sessions it went through, 0 =
+ * all done. Called by a background thread of the writing process; 4096 is a good number. It takes
+ * the writer's lock for short times only. */
 int store_index_step(struct store *s, unsigned max_events) __must_check;
 
 /* Flushes to disk (record.sync = "interval"). */
@@ -143,7 +162,8 @@ int store_get_policy(struct store *s, const uint8_t hash[32], char **ret) __must
 
 /* ---- reading ------------------------------------------------------------------------------ */
 
-/* What to look for. Zero or NULL = any. All given ones must hold. */
+/* What to look for. Zero or NULL = any. All given ones must hold; those about operations (verdict,
+ * rule, fingerprint, words) of one and the same event. Copied by the functions that take it. */
 struct store_query {
 	const char *cgroup;    /* path glob ('/' as separator) or a path prefix ("/a" finds "/a/b") */
 	uint64_t cgroup_id;
@@ -156,7 +176,9 @@ struct store_query {
 	uint64_t fingerprint;
 	uint64_t since_ns, until_ns; /* start time, until exclusive */
 	uint32_t pid, uid;     /* UINT32_MAX = any */
-	const char *const *words; /* search: every one of them, folded to lower case */
+	/* Every one of them, whatever the case, as whole words: "users" does not find "users2", "use*"
+	 * does; "public.users" finds just that. */
+	const char *const *words;
 	size_t n_words;
 	bool newest_first;
 	size_t limit;	       /* 0 = all */
@@ -164,16 +186,18 @@ struct store_query {
 #define STORE_QUERY_ANY                                                                            \
 	((struct store_query){ .verdict = -1, .pid = UINT32_MAX, .uid = UINT32_MAX })
 
-/* A session cursor. Each result lives until the next step. */
+/* A session cursor, ordered by id and so by start. Each result lives until the next step. */
 struct store_sessions;
 int store_sessions_open(struct store *s, const struct store_query *q, struct store_sessions **ret)
 	__must_check;
-/* 1 with *ret, 0 at the end, or a negative errno. */
+/* 1 with *ret, 0 at the end, or a negative errno. -EBADMSG: this record is damaged, only its id is
+ * set; the next step goes on behind it (so do the other cursors; events: seq). */
 int store_sessions_next(struct store_sessions *c, struct store_session *ret) __must_check;
 struct store_sessions *store_sessions_close(struct store_sessions *c);
 
 /* One session by its id, or by a unique prefix of its text (at least 4 letters); copied into memory
- * that *ret_mem owns (free it). -ENOENT, -EEXIST when the prefix is not unique. */
+ * that *ret_mem owns (free it). -ENOENT; -EEXIST when the prefix is not unique; -EINVAL when it is
+ * no prefix of an id at all; -EBADMSG. */
 int store_session_get(struct store *s, const char *id_or_prefix, struct store_session *ret,
 		      void **ret_mem) __must_check;
 
@@ -184,8 +208,9 @@ int store_events_open(struct store *s, const struct ulid *id, uint32_t from,
 int store_events_next(struct store_events *c, struct store_event *ret) __must_check;
 struct store_events *store_events_close(struct store_events *c);
 
-/* Search: single OP events that match the query (words over text, objects, verb; also notes'
- * texts). Gives the session and the event. */
+/* Search: single OP events that match the query (words over verb, text, objects, parameters, text
+ * attributes); with words also NOTE and ERROR events by their texts. Gives the session and the
+ * event. newest_first turns the order of events within a session as well. */
 struct store_hits;
 int store_hits_open(struct store *s, const struct store_query *q, struct store_hits **ret)
 	__must_check;
