@@ -7,6 +7,19 @@
  * Full map: nothing is published, WEIR_CNT_FLOWS_FULL; a socket without a record (it connected in
  * the instant of being attached): WEIR_CNT_NO_FLOW. Either way the proxy finds none and refuses.
  */
+/*
+ * One load at a constant offset. Left to itself, the compiler merges the loads of both branches below
+ * into one through a moved context pointer, which the verifier refuses.
+ */
+#define CTX_WORD(ctx, field)                                                                       \
+	({                                                                                         \
+		__u32 word_;                                                                       \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                              \
+			     : "=r"(word_)                                                         \
+			     : "r"(ctx), "i"(__builtin_offsetof(struct bpf_sock_ops, field)));     \
+		word_;                                                                             \
+	})
+
 static __always_inline void sockops_key(struct bpf_sock_ops *ctx, __u64 netns_cookie,
 					struct weir_flow_key *key)
 {
@@ -16,17 +29,17 @@ static __always_inline void sockops_key(struct bpf_sock_ops *ctx, __u64 netns_co
 	struct weir_ip src, dst;
 
 	if (ctx->family == WEIR_AF_INET) {
-		src = weir_ip_v4(ctx->local_ip4);
-		dst = weir_ip_v4(ctx->remote_ip4);
+		src = weir_ip_v4(CTX_WORD(ctx, local_ip4));
+		dst = weir_ip_v4(CTX_WORD(ctx, remote_ip4));
 	} else {
-		src.w[0] = ctx->local_ip6[0];
-		src.w[1] = ctx->local_ip6[1];
-		src.w[2] = ctx->local_ip6[2];
-		src.w[3] = ctx->local_ip6[3];
-		dst.w[0] = ctx->remote_ip6[0];
-		dst.w[1] = ctx->remote_ip6[1];
-		dst.w[2] = ctx->remote_ip6[2];
-		dst.w[3] = ctx->remote_ip6[3];
+		src.w[0] = CTX_WORD(ctx, local_ip6[0]);
+		src.w[1] = CTX_WORD(ctx, local_ip6[1]);
+		src.w[2] = CTX_WORD(ctx, local_ip6[2]);
+		src.w[3] = CTX_WORD(ctx, local_ip6[3]);
+		dst.w[0] = CTX_WORD(ctx, remote_ip6[0]);
+		dst.w[1] = CTX_WORD(ctx, remote_ip6[1]);
+		dst.w[2] = CTX_WORD(ctx, remote_ip6[2]);
+		dst.w[3] = CTX_WORD(ctx, remote_ip6[3]);
 	}
 	weir_flow_key_fill(key, netns_cookie, &src, src_port_be, &dst, dst_port_be);
 }
