@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Says for each document of documents.tsv whether policy/schema.json takes it, one digit each."""
+import json
+import sys
+
+try:
+    import jsonschema
+    Validator = jsonschema.Draft202012Validator
+except (ImportError, AttributeError):
+    print("skip")
+    sys.exit(0)
+
+with open("policy/schema.json", encoding="utf-8") as f:
+    schema = json.load(f)
+Validator.check_schema(schema)
+validator = Validator(schema)
+with open("tests/unit/policy/documents.tsv", encoding="utf-8") as f:
+    for line in f:
+        if not line.startswith("#"):
+            doc = json.loads(line.split("\t", 1)[1])
+            print(1 if validator.is_valid(doc) else 0)
+for name in sys.argv[1:]:
+    with open(name, encoding="utf-8") as f:
+        validator.validate(json.load(f))
+print("done")
