@@ -171,6 +171,8 @@ static __attribute__((unused)) pid_t agent_start(const char *cgroup, int (*fn)(v
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		alarm(20);
+		if (cgroup)
+			lab.b = bpfctl_close(lab.b); /* or it would hold the lock too */
 		_exit(cgroup && enter(cgroup) ? 125 : fn(arg));
 	}
 	return pid;

@@ -40,7 +40,8 @@ struct bpfctl_config {
  */
 int bpfctl_open(const struct bpfctl_config *cfg, struct bpfctl **ret, struct bpfctl_err *reterr)
 	__must_check;
-/* Closes; what is pinned stays. NULL is fine. */
+/* Closes; what is pinned stays. NULL is fine. A child that was forked off without exec calls it too (it
+ * dups the flows descriptor before): it must hold neither the programs nor the daemon's lock. */
 struct bpfctl *bpfctl_close(struct bpfctl *b);
 /* Loads everything without pinning it and attaches it to a cgroup made for the purpose. 0, or as
  * bpfctl_open: for `doctor`, beside a running daemon. */
