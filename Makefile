@@ -140,6 +140,7 @@ $(BUILD)/tests/integration/%: $(BUILD)/obj/tests/integration/%.o $(TEST_SUPPORT_
 	$(link-test)
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
 	$(link-plain)
+$(BUILD)/tests/bench/bench_connect: LIBS += -lcmocka # it borrows the lab of tests/bpf
 # With SAN=fuzz libFuzzer brings main; else fuzz_replay.c does, and plain gcc replays the corpus.
 ifeq ($(SAN),fuzz)
 $(BUILD)/tests/fuzz/%: ALL_LDFLAGS += -fsanitize=fuzzer
