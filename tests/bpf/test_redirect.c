@@ -99,6 +99,34 @@ static void test_bound_to_device(void **state)
 	      AF_INET6);
 }
 
+static int link_local_run(void *arg)
+{
+	struct sockaddr_storage to;
+	struct sockaddr_in6 *a6 = (void *)&to;
+	const struct dial *d = arg;
+	socklen_t len = sa("fe80::1234", 7, &to);
+	int fd = socket(AF_INET6, SOCK_STREAM, 0);
+
+	if (d->device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, d->device, strlen(d->device) + 1))
+		return 123;
+	a6->sin6_scope_id = d->device ? 0 : if_nametoindex("weir0");
+	return connect(fd, (struct sockaddr *)&to, len) ? errno : 0;
+}
+
+/* The zone comes from the address, or else from the device that the socket is bound to. */
+static void test_link_local(void **state)
+{
+	struct dial d[] = { { .device = NULL }, { .device = "weir0" } };
+	struct weir_flow f;
+
+	for (size_t i = 0; i < ARRAY_SIZE(d); i++) {
+		assert_int_equal(agent(link_local_run, &d[i]), 0);
+		assert_int_equal(lab_take(lab.listen6, &f), 0);
+		assert_dst(&f, "fe80::1234", 7);
+		assert_int_equal(f.scope_id, if_nametoindex("weir0"));
+	}
+}
+
 static void test_mptcp(void **state)
 {
 	int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
@@ -402,6 +430,7 @@ int main(void)
 		T(test_wildcard),
 		T(test_bound),
 		T(test_bound_to_device),
+		T(test_link_local),
 		T(test_mptcp),
 		T(test_fastopen),
 		T(test_nonblocking),
