@@ -107,7 +107,8 @@ static bool golden_line(struct golden_script *g, struct slice line, size_t *at, 
 	if (line.ptr[0] == '>' || line.ptr[0] == '<') {
 		enum dir d = line.ptr[0] == '>' ? DIR_TO_SERVER : DIR_TO_CLIENT;
 		bool eof = slice_eq(slice_from(line, 1), SLICE("eof"));
-		struct harness_step *last = &g->steps[g->script.n_steps ? g->script.n_steps - 1 : 0];
+		struct harness_step *last =
+			&g->steps[g->script.n_steps ? g->script.n_steps - 1 : 0];
 		ptrdiff_t n = 0;
 
 		if (!eof && (line.len < 2 || line.ptr[1] != ' '))

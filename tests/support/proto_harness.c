@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 enum {
-	WINDOW = 1 << 20,	/* most bytes offered at once */
-	LOG_MAX = 32 << 20,	/* address space of each of the harness's own buffers */
-	SHOW_MAX = 200,		/* bytes of a string shown in the log */
+	WINDOW = 1 << 20, /* most bytes offered at once */
+	LOG_MAX = 32 << 20, /* address space of each of the harness's own buffers */
+	SHOW_MAX = 200, /* bytes of a string shown in the log */
 	SPLIT_EVERY_MAX = 3000, /* scripts up to this size are cut at every byte */
-	OUT_SLACK = 16 * 1024,	/* refusals and rewritten messages beyond out_max + head_max */
+	OUT_SLACK = 16 * 1024, /* refusals and rewritten messages beyond out_max + head_max */
 };
 
 /* The handler's input ends where an unreadable page begins, so reading past it faults. */
@@ -119,13 +119,12 @@ static void put_op(struct buf *b, const struct op *op)
 {
 	char names[128];
 
-	put(b, "OP %" PRIu64 " %s %.*s [%s]\n", op->id, op->protocol,
-			SLICE_FMT(op->verb), op_effects_format(op->effects, names, sizeof(names)));
+	put(b, "OP %" PRIu64 " %s %.*s [%s]\n", op->id, op->protocol, SLICE_FMT(op->verb),
+	    op_effects_format(op->effects, names, sizeof(names)));
 	for (size_t i = 0; i < op->n_objects; i++) {
 		put(b, "  object %s ", op->objects[i].kind);
 		put_text(b, op->objects[i].name);
-		put(b, " [%s]\n",
-				op_effects_format(op->objects[i].access, names, sizeof(names)));
+		put(b, " [%s]\n", op_effects_format(op->objects[i].access, names, sizeof(names)));
 	}
 	put_attrs(b, op->attrs, op->n_attrs);
 	for (size_t i = 0; i < op->n_params; i++) {
@@ -213,8 +212,8 @@ static void data_flush(struct play *y)
 		at = y->streams[i].at;
 		y->streams[i].at += n;
 	}
-	put(&y->r->log, "DATA %" PRIu64 " %s %" PRIu64 "+%zu ", y->data_op,
-			arrow(y->data_dir), at, n);
+	put(&y->r->log, "DATA %" PRIu64 " %s %" PRIu64 "+%zu ", y->data_op, arrow(y->data_dir), at,
+	    n);
 	put_text(&y->r->log, buf_peek(&y->data));
 	must(buf_put_u8(&y->r->log, '\n'));
 	buf_clear(&y->data);
@@ -291,17 +290,16 @@ static bool pull(struct play *y)
 			break;
 		case PROTO_RESULT:
 			put(&y->r->log, "RESULT %" PRIu64 "%s\n", ev.op_id,
-					ev.failed ? " failed" : "");
+			    ev.failed ? " failed" : "");
 			put_attrs(&y->r->log, ev.attrs, ev.n_attrs);
 			break;
 		case PROTO_NOTE:
-			put(&y->r->log, "NOTE %" PRIu64 " %s\n", ev.op_id,
-					ev.text ? ev.text : "");
+			put(&y->r->log, "NOTE %" PRIu64 " %s\n", ev.op_id, ev.text ? ev.text : "");
 			put_attrs(&y->r->log, ev.attrs, ev.n_attrs);
 			break;
 		case PROTO_OPAQUE:
 			put(&y->r->log, "OPAQUE %" PRIu64 " %s\n", ev.op_id,
-					ev.text ? ev.text : "");
+			    ev.text ? ev.text : "");
 			break;
 		case PROTO_END:
 			must(buf_put_str(&y->r->log, "END\n"));
@@ -364,9 +362,9 @@ static void errored(struct play *y, int r, const struct parse_err *err)
 		data_flush(y);
 		y->r->error = r;
 		y->r->err = *err;
-		put(&y->r->log, "error %s %s @%" PRIu64 " %s (%s)\n",
-				strerrorname_np(-r), arrow(err->dir), err->offset,
-				err->rule ? err->rule : "?", err->spec ? err->spec : "?");
+		put(&y->r->log, "error %s %s @%" PRIu64 " %s (%s)\n", strerrorname_np(-r),
+		    arrow(err->dir), err->offset, err->rule ? err->rule : "?",
+		    err->spec ? err->spec : "?");
 		if (r != -ENOMEM && (!err->rule || !err->spec))
 			breach(y, "an error that names no rule or clause");
 	}
@@ -398,8 +396,7 @@ static bool offer(struct play *y, enum dir d)
 	y->fed += used;
 	y->pending[d] = slice_from(y->pending[d], used);
 	for (int o = 0; o < 2; o++)
-		y->r->peak_out[o] =
-			MAX(y->r->peak_out[o], y->s->class->peek_out(y->p, o).len);
+		y->r->peak_out[o] = MAX(y->r->peak_out[o], y->s->class->peek_out(y->p, o).len);
 	return used > 0;
 }
 
@@ -424,12 +421,10 @@ static void settle(struct play *y, enum dir first)
 	/* Anything that moves is followed by a full turn; three still turns mean rest, since a
 	 * verdict or a drain can let bytes go on. */
 	while (idle < 3 && !y->broken) {
-		bool moved = offer(y, first);
+		/* The step's own direction first, as far as it goes: what the other direction was
+		 * holding back then comes at the same place in every chunking. */
+		bool moved = offer(y, first) || offer(y, dir_other(first));
 
-		moved |= pull(y);
-		if (!y->m->clogged)
-			drain(y);
-		moved |= offer(y, dir_other(first));
 		moved |= pull(y);
 		if (!y->m->clogged)
 			drain(y);
@@ -483,8 +478,7 @@ void harness_run_done(struct harness_run *r)
 	map_done(&r->out[1]);
 }
 
-int harness_run(const struct harness_script *s, const struct harness_mode *m,
-		struct harness_run *r)
+int harness_run(const struct harness_script *s, const struct harness_mode *m, struct harness_run *r)
 {
 	struct proto_limits lim = s->limits ? *s->limits : PROTO_LIMITS_DEFAULT;
 	struct proto_shared *shared = NULL;
@@ -502,8 +496,8 @@ int harness_run(const struct harness_script *s, const struct harness_mode *m,
 	for (size_t i = 0; i < s->n_steps; i++) {
 		const struct harness_step *st = &s->steps[i];
 
-		put(&r->log, "step %zu %s %zu bytes%s\n", i + 1, arrow(st->dir),
-				st->bytes.len, st->eof ? ", eof" : "");
+		put(&r->log, "step %zu %s %zu bytes%s\n", i + 1, arrow(st->dir), st->bytes.len,
+		    st->eof ? ", eof" : "");
 		if (!y.pending[st->dir].len) {
 			y.pending[st->dir] = st->bytes;
 		} else if (st->bytes.len) {
@@ -540,8 +534,7 @@ out:
 
 static bool contains(struct slice hay, struct slice needle)
 {
-	return needle.len && hay.len &&
-	       memmem(hay.ptr, hay.len, needle.ptr, needle.len) != NULL;
+	return needle.len && hay.len && memmem(hay.ptr, hay.len, needle.ptr, needle.len) != NULL;
 }
 
 /* Plays in mode m and compares with the reference (NULL: only plays). */

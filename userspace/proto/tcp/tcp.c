@@ -27,8 +27,8 @@ struct tcp {
 	struct proto_limits lim;
 	enum tcp_state state;
 	struct buf out[2];
-	uint64_t bytes[2];    /* relayed so far */
-	uint64_t drained[2];  /* consumed of that */
+	uint64_t bytes[2]; /* relayed so far */
+	uint64_t drained[2]; /* consumed of that */
 	size_t recorded[2];
 	bool eof[2];
 	bool op_given;
@@ -77,8 +77,7 @@ static int tcp_create(const struct proto_limits *lim, struct proto_shared *share
 static void data_push(struct tcp *t, enum dir d, size_t n)
 {
 	size_t keep = MIN(n, t->lim.record_max - t->recorded[d]);
-	struct tcp_event *last =
-		t->count ? &t->events[(t->first + t->count - 1) % EVENTS] : NULL;
+	struct tcp_event *last = t->count ? &t->events[(t->first + t->count - 1) % EVENTS] : NULL;
 
 	if (!keep)
 		return;
@@ -87,8 +86,8 @@ static void data_push(struct tcp *t, enum dir d, size_t n)
 		last->len += keep;
 		return;
 	}
-	event_push(t, (struct tcp_event){ .type = PROTO_DATA, .dir = d, .at = t->bytes[d],
-					  .len = keep });
+	event_push(t, (struct tcp_event){
+			      .type = PROTO_DATA, .dir = d, .at = t->bytes[d], .len = keep });
 }
 
 static int tcp_feed(struct proto *p, enum dir d, struct slice in, size_t *ret_used,
@@ -113,8 +112,9 @@ static int tcp_feed(struct proto *p, enum dir d, struct slice in, size_t *ret_us
 	n = MIN(in.len, buf_room(&t->out[d]));
 	r = buf_put(&t->out[d], in.ptr, n);
 	if (r < 0) {
-		t->err = (struct parse_err){ .dir = d, .offset = t->bytes[d],
-					     .rule = "out of memory", .spec = "proto.h" };
+		t->err = (struct parse_err){
+			.dir = d, .offset = t->bytes[d], .rule = "out of memory", .spec = "proto.h"
+		};
 		t->error = r;
 		*reterr = t->err;
 		return r;
@@ -167,9 +167,11 @@ static int tcp_next(struct proto *p, struct proto_event *ret)
 				       ev->len);
 		break;
 	case PROTO_RESULT:
-		t->attrs[0] = (struct op_attr){ .key = "bytes_to_server", .type = OP_ATTR_INT,
+		t->attrs[0] = (struct op_attr){ .key = "bytes_to_server",
+						.type = OP_ATTR_INT,
 						.i = (int64_t)t->bytes[DIR_TO_SERVER] };
-		t->attrs[1] = (struct op_attr){ .key = "bytes_to_client", .type = OP_ATTR_INT,
+		t->attrs[1] = (struct op_attr){ .key = "bytes_to_client",
+						.type = OP_ATTR_INT,
 						.i = (int64_t)t->bytes[DIR_TO_CLIENT] };
 		ret->attrs = t->attrs;
 		ret->n_attrs = 2;

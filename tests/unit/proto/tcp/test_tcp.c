@@ -22,8 +22,12 @@ static void test_promises(void **state)
 static void test_denied_sends_nothing(void **state)
 {
 	static const unsigned deny[] = { 1 };
-	struct harness_script s = { .class = &proto_tcp, .steps = both, .n_steps = 3,
-				    .deny = deny, .n_deny = 1, .secret = SLICE("hello") };
+	struct harness_script s = { .class = &proto_tcp,
+				    .steps = both,
+				    .n_steps = 3,
+				    .deny = deny,
+				    .n_deny = 1,
+				    .secret = SLICE("hello") };
 	struct harness_run r;
 
 	assert_int_equal(harness_check(&s), 0);
@@ -65,8 +69,9 @@ static void test_limits(void **state)
 		{ DIR_TO_SERVER, slice_of(big, sizeof(big)), true },
 		{ DIR_TO_CLIENT, slice_of(big, sizeof(big)), true },
 	};
-	struct harness_script s = { .class = &proto_tcp, .limits = &lim, .steps = steps,
-				    .n_steps = 2 };
+	struct harness_script s = {
+		.class = &proto_tcp, .limits = &lim, .steps = steps, .n_steps = 2
+	};
 	struct harness_run r;
 
 	lim.out_max = 1000;
@@ -121,9 +126,12 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_promises),       cmocka_unit_test(test_denied_sends_nothing),
-		cmocka_unit_test(test_hold_takes_nothing), cmocka_unit_test(test_limits),
-		cmocka_unit_test(test_abort),	       cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_promises),
+		cmocka_unit_test(test_denied_sends_nothing),
+		cmocka_unit_test(test_hold_takes_nothing),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_abort),
+		cmocka_unit_test(test_golden),
 		cmocka_unit_test(test_no_memory),
 	};
 

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+/* From a request's head to an operation. */
+#include <errno.h>
+
+#include "base/hash.h"
+#include "path.h"
+#include "state.h"
+
+/*
+ * POST is read and write: most APIs send everything through it, queries too. Deleting or running
+ * something by POST is a server's own affair that no method name shows; rules see it by its path.
+ */
+static const struct {
+	const char *method;
+	uint32_t effects;
+} methods[] = {
+	{ "GET", OP_READ },
+	{ "HEAD", OP_READ },
+	{ "POST", OP_READ | OP_WRITE },
+	{ "PUT", OP_WRITE },
+	{ "PATCH", OP_WRITE },
+	{ "DELETE", OP_DELETE },
+	{ "OPTIONS", OP_READ },
+	{ "TRACE", OP_READ },
+	{ "CONNECT", OP_NETWORK | OP_UNKNOWN },
+	{ "PROPFIND", OP_READ },
+	{ "REPORT", OP_READ },
+	{ "SEARCH", OP_READ },
+	{ "PROPPATCH", OP_WRITE },
+	{ "MKCOL", OP_WRITE },
+	{ "COPY", OP_READ | OP_WRITE },
+	{ "MOVE", OP_WRITE | OP_DELETE },
+	{ "LOCK", OP_WRITE },
+	{ "UNLOCK", OP_WRITE },
+	{ "PURGE", OP_DELETE },
+};
+
+static uint32_t method_effects(struct slice m)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(methods); i++)
+		if (slice_eq_str(m, methods[i].method))
+			return methods[i].effects;
+	return OP_UNKNOWN;
+}
+
+static struct op_attr *attr_add(struct http *h, const char *key, enum op_attr_type type)
+{
+	struct op_attr *a = &h->attrs[h->op.n_attrs++];
+
+	*a = (struct op_attr){ .key = key, .type = type };
+	return a;
+}
+
+static void attr_text(struct http *h, const char *key, struct slice s)
+{
+	if (s.ptr)
+		attr_add(h, key, OP_ATTR_TEXT)->s = s;
+}
+
+static void attr_int(struct http *h, const char *key, int64_t i)
+{
+	attr_add(h, key, OP_ATTR_INT)->i = i;
+}
+
+static int fault(struct http_fault *f, int code, const char *rule, const char *spec)
+{
+	*f = (struct http_fault){ .code = code, .status = 400, .rule = rule, .spec = spec };
+	return code;
+}
+
+static int lower(struct slice s, struct arena *a, struct slice *ret)
+{
+	struct slice copy;
+	bool upper = false;
+	int r;
+
+	for (size_t i = 0; i < s.len; i++)
+		upper |= s.ptr[i] >= 'A' && s.ptr[i] <= 'Z';
+	*ret = s;
+	if (!upper)
+		return 0;
+	r = arena_dup(a, s, &copy);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < copy.len; i++)
+		if (copy.ptr[i] >= 'A' && copy.ptr[i] <= 'Z')
+			((uint8_t *)copy.ptr)[i] |= 0x20; /* our own copy */
+	*ret = copy;
+	return 0;
+}
+
+/* The head as it is recorded: as sent, but without the values of credentials. */
+static int build_text(struct http *h)
+{
+	struct slice lines = h->head.lines, name, value;
+	size_t line_end = (size_t)slice_chr(lines, '\n') + 1, n = 0;
+	uint8_t *out;
+
+	h->op.text = lines;
+	if (h->head.secrets) {
+		/* "***" is longer than a value can be: at most three bytes more for each field, and
+		 * a field has at least four bytes (name, colon, CRLF). */
+		out = arena_alloc(&h->arena, lines.len * 2);
+		if (!out)
+			return -ENOMEM;
+		memcpy(out, lines.ptr, line_end);
+		n = line_end;
+		lines = slice_from(lines, line_end);
+		while (lines.len) {
+			struct slice before = lines, line;
+
+			if (!http_field_next(&lines, &name, &value))
+				break;
+			line = slice_head(before, before.len - lines.len);
+			if (http_head_is_secret(name)) {
+				memcpy(out + n, name.ptr, name.len);
+				memcpy(out + n + name.len, ": ***\r\n", 7);
+				n += name.len + 7;
+			} else {
+				memcpy(out + n, line.ptr, line.len);
+				n += line.len;
+			}
+		}
+		h->op.text = slice_of(out, n);
+	}
+	h->op.text_cut = h->op.text.len > h->lim.text_max;
+	h->op.text = slice_head(h->op.text, h->lim.text_max);
+	return 0;
+}
+
+/* The four forms of a target, RFC 9112 §3.2: where does the request go? */
+static int parse_target(struct http *h, struct slice *ret_origin, struct slice *ret_host,
+			unsigned *ret_port, const char **ret_scheme, struct http_fault *f)
+{
+	struct slice t = h->head.target, field_host = SLICE_NONE, rest;
+	bool connect = slice_eq(h->head.method, SLICE("CONNECT"));
+	unsigned field_port = 0, plain;
+
+	*ret_origin = SLICE_NONE;
+	*ret_scheme = NULL;
+	if (h->head.has_host && http_authority_parse(h->head.host, &field_host, &field_port) < 0)
+		return fault(f, -EBADMSG, "malformed Host", "RFC 9112 §3.2");
+	*ret_host = field_host;
+	*ret_port = field_port;
+	if (connect) {
+		if (http_authority_parse(t, ret_host, ret_port) < 0 || !*ret_port)
+			return fault(f, -EBADMSG, "CONNECT without host and port",
+				     "RFC 9112 §3.2.3");
+		return 0;
+	}
+	if (t.ptr[0] == '/') {
+		*ret_origin = t;
+		return 0;
+	}
+	if (slice_eq(t, SLICE("*"))) {
+		if (!slice_eq(h->head.method, SLICE("OPTIONS")))
+			return fault(f, -EBADMSG, "asterisk target without OPTIONS",
+				     "RFC 9112 §3.2.4");
+		*ret_origin = t;
+		return 0;
+	}
+	if (slice_ieq(slice_head(t, 7), SLICE("http://")))
+		*ret_scheme = "http";
+	else if (slice_ieq(slice_head(t, 8), SLICE("https://")))
+		*ret_scheme = "https";
+	else
+		return fault(f, -EBADMSG, "malformed request target", "RFC 9112 §3.2");
+	plain = (*ret_scheme)[4] ? 443 : 80;
+	rest = slice_from(t, strlen(*ret_scheme) + 3);
+	for (t.len = 0, t.ptr = rest.ptr;
+	     t.len < rest.len && rest.ptr[t.len] != '/' && rest.ptr[t.len] != '?'; t.len++)
+		;
+	if (http_authority_parse(t, ret_host, ret_port) < 0)
+		return fault(f, -EBADMSG, "malformed authority in the target", "RFC 9112 §3.2.2");
+	/* Servers go by the target, or by Host: two names are two readings. */
+	if (h->head.has_host &&
+	    (!slice_ieq(*ret_host, field_host) ||
+	     (*ret_port ? *ret_port : plain) != (field_port ? field_port : plain)))
+		return fault(f, -EBADMSG, "Host differs from the target", "RFC 9112 §3.2.2");
+	*ret_origin = slice_from(rest, t.len);
+	return 0;
+}
+
+static void build_attrs(struct http *h, const struct http_path *path, struct slice host,
+			unsigned port, const char *scheme)
+{
+	const struct http_head *q = &h->head;
+	ptrdiff_t end;
+
+	if (path) {
+		attr_text(h, "path", path->norm);
+		attr_text(h, "raw_path", path->raw);
+		attr_text(h, "query", path->query);
+		if (path->ambiguous)
+			attr_add(h, "path_ambiguous", OP_ATTR_BOOL)->b = true;
+	}
+	attr_text(h, "host", host);
+	if (port)
+		attr_int(h, "port", port);
+	if (scheme)
+		attr_text(h, "scheme", slice_str(scheme));
+	attr_text(h, "version", q->minor ? SLICE("1.1") : SLICE("1.0"));
+	attr_text(h, "content_type", q->content_type);
+	if (q->has_length)
+		attr_int(h, "content_length", (int64_t)q->length);
+	else if (q->chunked)
+		attr_add(h, "chunked", OP_ATTR_BOOL)->b = true;
+	attr_text(h, "user_agent", q->user_agent);
+	attr_text(h, "upgrade", q->upgrade);
+	attr_text(h, "expect", q->expect);
+	attr_text(h, "method_override", q->method_override);
+	attr_text(h, "url_override", q->url_override);
+	if (q->authorization.len) {
+		/* A value without a space could be a bare credential: then no scheme is known. */
+		end = slice_chr(q->authorization, ' ');
+		attr_text(h, "auth",
+			  end > 0 ? slice_head(q->authorization, (size_t)end) : SLICE("unknown"));
+	}
+}
+
+int http_op_build(struct http *h, struct http_fault *f)
+{
+	struct http_path path;
+	struct slice origin, host, name;
+	const char *scheme;
+	unsigned port;
+	int r;
+
+	arena_reset(&h->arena);
+	h->op = (struct op){ .id = h->last_id + 1,
+			     .protocol = "http",
+			     .verb = h->head.method,
+			     .effects = method_effects(h->head.method) };
+	r = parse_target(h, &origin, &name, &port, &scheme, f);
+	if (r < 0)
+		return r;
+	r = lower(name, &h->arena, &host);
+	if (r == 0 && origin.ptr)
+		r = http_path_parse(origin, &h->arena, &path);
+	if (r == 0)
+		r = build_text(h);
+	if (r == 0)
+		r = http_path_shape(h->head.method, host, origin.ptr ? path.norm : SLICE_NONE,
+				    &h->arena, &h->op.norm);
+	if (r < 0)
+		return fault(f, r, "out of memory", "proto.h");
+	if (h->head.upgrade.len)
+		h->op.effects |= OP_NETWORK | OP_UNKNOWN;
+	if ((origin.ptr && path.ambiguous) || h->head.method_override.ptr ||
+	    h->head.url_override.ptr)
+		h->op.effects |= OP_UNKNOWN;
+	build_attrs(h, origin.ptr ? &path : NULL, host, port, scheme);
+	h->op.attrs = h->attrs;
+	if (origin.ptr)
+		h->objects[h->op.n_objects++] = (struct op_object){ .kind = "path",
+								    .name = path.norm,
+								    .access = h->op.effects };
+	if (host.len)
+		h->objects[h->op.n_objects++] =
+			(struct op_object){ .kind = "host", .name = host, .access = h->op.effects };
+	h->op.objects = h->objects;
+	h->op.fingerprint = hash_bytes(h->op.norm, HASH_KEY_FIXED);
+	h->last_id++;
+	return 0;
+}
