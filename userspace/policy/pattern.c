@@ -5,10 +5,14 @@
 
 #include "base/glob.h"
 
-const char *const pattern_kinds[] = { "table",   "function", "schema", "role",     "database",
-				      "file",    "program",  "path",   "host",     "setting",
-				      "type",    "index",    "column", "language", "extension",
-				      "trigger", "server",   "channel" };
+const char *const pattern_kinds[] = {
+	"table",    "function",  "schema",      "role",         "database",   "file",
+	"program",  "path",      "host",        "setting",      "type",       "index",
+	"column",   "language",  "extension",   "trigger",      "server",     "channel",
+	"sequence", "domain",    "operator",    "collation",    "conversion", "policy",
+	"portal",   "prepared",  "publication", "subscription", "statistics", "tablespace",
+	"rule",     "aggregate", "cast",        "transform",    "constraint", "parameter",
+};
 const size_t pattern_n_kinds = ARRAY_SIZE(pattern_kinds);
 
 /* "kind:" in front: lower-case letters, then a colon. Anything else has no kind. */

@@ -32,7 +32,8 @@ static uint32_t parse_effects(char *text, const char *delimiters)
 	uint32_t bits = 0;
 	char *save;
 
-	for (char *w = strtok_r(text, delimiters, &save); w; w = strtok_r(NULL, delimiters, &save)) {
+	for (char *w = strtok_r(text, delimiters, &save); w;
+	     w = strtok_r(NULL, delimiters, &save)) {
 		uint32_t bit = op_effect_parse(slice_str(w));
 
 		if (!bit)
@@ -54,7 +55,8 @@ static size_t parse_objects(char *text, struct op_object *ret)
 
 		assert_true(n < ITEMS && colon && equals && colon < equals);
 		*colon = *equals = '\0';
-		ret[n] = (struct op_object){ w, slice_str(colon + 1), parse_effects(equals + 1, "+") };
+		ret[n] = (struct op_object){ w, slice_str(colon + 1),
+					     parse_effects(equals + 1, "+") };
 	}
 	return n;
 }
@@ -100,8 +102,10 @@ static void check_line(const char *where, const struct policy *p, char **col, bo
 {
 	struct op_object objects[ITEMS] = { 0 };
 	struct op_attr attrs[ITEMS] = { 0 };
-	struct op op = { .protocol = col[C_PROTOCOL], .verb = slice_str(col[C_VERB]),
-			 .objects = objects, .attrs = attrs };
+	struct op op = { .protocol = col[C_PROTOCOL],
+			 .verb = slice_str(col[C_VERB]),
+			 .objects = objects,
+			 .attrs = attrs };
 	struct verdict v;
 
 	assert_string_equal(col[C_POLICY], policy_name(p));
@@ -125,7 +129,8 @@ static void check_table(const char *path)
 	struct policy_set *set;
 	unsigned lines = 0;
 
-	snprintf(policy_path, sizeof(policy_path), "policy/%.*s.json", (int)(strlen(name) - 4), name);
+	snprintf(policy_path, sizeof(policy_path), "policy/%.*s.json", (int)(strlen(name) - 4),
+		 name);
 	json = read_file(policy_path);
 	table = read_file(path);
 	set = must_compile(json);
