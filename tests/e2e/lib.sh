@@ -1,5 +1,7 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 # SPDX-License-Identifier: Apache-2.0
+# SC2034: variables are for the scripts that source this.
+#
 # What the end-to-end tests share: throw-away servers on free ports, a private daemon, agents.
 #
 # Everything started is ended by its own pid, in reverse order, however the script ends; all files are
@@ -176,7 +178,7 @@ start_weir() {
 	through_weir || return 0
 	[ -x "$weir" ] || skip_all "needs $weir: make"
 	export WEIR_STORE=$tmp/store WEIR_SOCKET=$tmp/run/weir.sock
-	mkdir -p -m 755 "$tmp/run"
+	mkdir -p "$tmp/run"
 	"$python" -c 'import json, sys
 t, policies = sys.argv[1], sys.argv[2:]
 json.dump({"store": t + "/store", "socket": t + "/run/weir.sock", "runtime_dir": t + "/run",

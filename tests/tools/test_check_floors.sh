@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools/check-floors: each rule, kept and broken.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 . tests/support/tap.sh
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools/run-tests: what it counts, and that it can fail.
 set -u
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../.." || exit 1
 . tests/support/tap.sh
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
