@@ -85,9 +85,8 @@ static __always_inline __u32 dst_scope_id(struct bpf_sock_addr *ctx, const struc
 
 	if (!weir_ip_is_link_local(dst))
 		return 0;
-	if (weir_kread &&
-	    (!bpf_core_field_exists(kern->uaddrlen) ||
-	     BPF_CORE_READ(kern, uaddrlen) >= SOCKADDR_IN6_LEN)) {
+	if (weir_kread && (!bpf_core_field_exists(kern->uaddrlen) ||
+			   BPF_CORE_READ(kern, uaddrlen) >= SOCKADDR_IN6_LEN)) {
 		char *uaddr = BPF_CORE_READ(kern, uaddr);
 
 		if (bpf_probe_read_kernel(&scope, sizeof(scope), uaddr + SCOPE_OFFSET))
@@ -153,13 +152,9 @@ static __always_inline int connect_decide(struct bpf_sock_addr *ctx, const struc
 	int v4;
 
 	switch (weir_socket_kind(ctx->type, ctx->protocol)) {
-	case WEIR_SOCKET_OTHER:
-		return 1;
-	case WEIR_SOCKET_REDIRECT:
-		break;
-	default:
-		counter_add(WEIR_CNT_PROTOCOL);
-		return 0;
+	case WEIR_SOCKET_OTHER: return 1;
+	case WEIR_SOCKET_REDIRECT: break;
+	default: counter_add(WEIR_CNT_PROTOCOL); return 0;
 	}
 	if (!sk || !(tp = bpf_skc_to_tcp_sock(sk))) {
 		counter_add(WEIR_CNT_PROTOCOL);
@@ -184,13 +179,9 @@ static __always_inline int connect_decide(struct bpf_sock_addr *ctx, const struc
 	}
 	sf = bpf_sk_storage_get(&sock_flows, sk, 0, 0);
 	switch (weir_route_decide(&dst, (__u16)ctx->user_port, port_be, sf && sf->pending)) {
-	case WEIR_ROUTE_PASS:
-		return 1;
-	case WEIR_ROUTE_REDIRECT:
-		break;
-	default:
-		counter_add(WEIR_CNT_DIRECT);
-		return 0;
+	case WEIR_ROUTE_PASS: return 1;
+	case WEIR_ROUTE_REDIRECT: break;
+	default: counter_add(WEIR_CNT_DIRECT); return 0;
 	}
 	if (!sf)
 		sf = bpf_sk_storage_get(&sock_flows, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
@@ -205,8 +196,8 @@ static __always_inline int connect_decide(struct bpf_sock_addr *ctx, const struc
 		return 0;
 	}
 	/* Loopback is not reached through eth0. The proxy dials on the agent's behalf anyway. */
-	if (sk->bound_dev_if && bpf_setsockopt(ctx, WEIR_SOL_SOCKET, WEIR_SO_BINDTODEVICE, no_device,
-					       sizeof(no_device))) {
+	if (sk->bound_dev_if && bpf_setsockopt(ctx, WEIR_SOL_SOCKET, WEIR_SO_BINDTODEVICE,
+					       no_device, sizeof(no_device))) {
 		counter_add(WEIR_CNT_DEVICE);
 		return 0;
 	}

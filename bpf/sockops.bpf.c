@@ -11,13 +11,13 @@
  * One load at a constant offset. Left to itself, the compiler merges the loads of both branches below
  * into one through a moved context pointer, which the verifier refuses.
  */
-#define CTX_WORD(ctx, field)                                                                       \
-	({                                                                                         \
-		__u32 word_;                                                                       \
-		asm volatile("%0 = *(u32 *)(%1 + %2)"                                              \
-			     : "=r"(word_)                                                         \
-			     : "r"(ctx), "i"(__builtin_offsetof(struct bpf_sock_ops, field)));     \
-		word_;                                                                             \
+#define CTX_WORD(ctx, field)                                                                   \
+	({                                                                                     \
+		__u32 word_;                                                                   \
+		asm volatile("%0 = *(u32 *)(%1 + %2)"                                          \
+			     : "=r"(word_)                                                     \
+			     : "r"(ctx), "i"(__builtin_offsetof(struct bpf_sock_ops, field))); \
+		word_;                                                                         \
 	})
 
 static __always_inline void sockops_key(struct bpf_sock_ops *ctx, __u64 netns_cookie,

@@ -67,7 +67,8 @@ static uint64_t measure(const char *cgroup, struct round *r, int in)
 {
 	uint64_t ns = 0;
 
-	if (agent_wait(agent_start(cgroup, round_run, r)) || read(in, &ns, sizeof(ns)) != sizeof(ns))
+	if (agent_wait(agent_start(cgroup, round_run, r)) ||
+	    read(in, &ns, sizeof(ns)) != sizeof(ns))
 		fail_msg("a round failed");
 	return ns / CONNECTS;
 }

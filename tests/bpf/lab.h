@@ -45,7 +45,8 @@ static const struct bpfctl_config *lab_config;
 
 static __attribute__((unused)) int lab_listen(int family)
 {
-	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in a4 = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
@@ -215,7 +216,7 @@ static __attribute__((unused)) socklen_t sa(const char *ip, uint16_t port,
 struct dial {
 	const char *ip;
 	uint16_t port;
-	int protocol;	   /* of the socket */
+	int protocol; /* of the socket */
 	const char *bound; /* to this address first */
 	const char *device; /* SO_BINDTODEVICE */
 };

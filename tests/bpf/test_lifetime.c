@@ -102,8 +102,8 @@ static __u32 prog_id_of(const char *hook)
 
 static void test_adoption_updates_the_programs(void **state)
 {
-	static const char *const hooks[] = { "connect4", "connect6", "sockops", "getpeername4",
-					     "getpeername6", "sock_create" };
+	static const char *const hooks[] = { "connect4",     "connect6",     "sockops",
+					     "getpeername4", "getpeername6", "sock_create" };
 	__u32 before[ARRAY_SIZE(hooks)];
 	int there[2], back[2], pipes[4];
 	char c = 0;
@@ -229,7 +229,8 @@ static void test_restart_after_the_cgroup_went(void **state)
 	usleep(300000);
 	daemon_starts();
 	assert_in_range(bpfctl_attached(lab.b, NULL, 0), 0, 1);
-	if (bpfctl_attached(lab.b, NULL, 0) == 1) /* not let go of yet: detaching works all the same */
+	if (bpfctl_attached(lab.b, NULL, 0) ==
+	    1) /* not let go of yet: detaching works all the same */
 		assert_int_equal(bpfctl_detach(lab.b, lab.id), 0);
 }
 

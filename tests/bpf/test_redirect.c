@@ -26,17 +26,20 @@ static void check(struct dial d, int listen_fd, const char *want_ip, int want_fa
 
 static void test_v4(void **state)
 {
-	check((struct dial){ .ip = "203.0.113.9", .port = 5432 }, lab.listen4, "203.0.113.9", AF_INET);
+	check((struct dial){ .ip = "203.0.113.9", .port = 5432 }, lab.listen4, "203.0.113.9",
+	      AF_INET);
 }
 
 static void test_v6(void **state)
 {
-	check((struct dial){ .ip = "2001:db8::7", .port = 443 }, lab.listen6, "2001:db8::7", AF_INET6);
+	check((struct dial){ .ip = "2001:db8::7", .port = 443 }, lab.listen6, "2001:db8::7",
+	      AF_INET6);
 }
 
 static void test_v4_mapped(void **state)
 {
-	check((struct dial){ .ip = "::ffff:203.0.113.9", .port = 80 }, lab.listen4, "203.0.113.9", AF_INET6);
+	check((struct dial){ .ip = "::ffff:203.0.113.9", .port = 80 }, lab.listen4, "203.0.113.9",
+	      AF_INET6);
 }
 
 static void test_loopback_service(void **state)
@@ -71,32 +74,35 @@ static void test_wildcard(void **state)
 {
 	struct weir_flow f;
 
-	assert_int_equal(agent(wildcard_run, &(struct dial){ .ip = "0.0.0.0", .port = 7, .bound = "127.0.0.1" }), 0);
+	assert_int_equal(agent(wildcard_run,
+			       &(struct dial){ .ip = "0.0.0.0", .port = 7, .bound = "127.0.0.1" }),
+			 0);
 	assert_int_equal(lab_take(lab.listen4, &f), 0);
 	assert_dst(&f, "127.0.0.1", 7);
-	assert_int_equal(agent(wildcard_run, &(struct dial){ .ip = "::", .port = 7, .bound = "::1" }), 0);
+	assert_int_equal(
+		agent(wildcard_run, &(struct dial){ .ip = "::", .port = 7, .bound = "::1" }), 0);
 	assert_int_equal(lab_take(lab.listen6, &f), 0);
 	assert_dst(&f, "::1", 7);
 }
 
 static void test_bound(void **state)
 {
-	check((struct dial){ .ip = "203.0.113.9", .port = 5432, .bound = "127.0.0.9" }, lab.listen4, "203.0.113.9",
-	      AF_INET);
-	check((struct dial){ .ip = "203.0.113.9", .port = 5432, .bound = "10.77.0.5" }, lab.listen4, "203.0.113.9",
-	      AF_INET);
-	check((struct dial){ .ip = "2001:db8::7", .port = 443, .bound = "fd77::5" }, lab.listen6, "2001:db8::7",
-	      AF_INET6);
-	check((struct dial){ .ip = "::ffff:203.0.113.9", .port = 80, .bound = "::ffff:10.77.0.5" }, lab.listen4,
-	      "203.0.113.9", AF_INET6);
+	check((struct dial){ .ip = "203.0.113.9", .port = 5432, .bound = "127.0.0.9" }, lab.listen4,
+	      "203.0.113.9", AF_INET);
+	check((struct dial){ .ip = "203.0.113.9", .port = 5432, .bound = "10.77.0.5" }, lab.listen4,
+	      "203.0.113.9", AF_INET);
+	check((struct dial){ .ip = "2001:db8::7", .port = 443, .bound = "fd77::5" }, lab.listen6,
+	      "2001:db8::7", AF_INET6);
+	check((struct dial){ .ip = "::ffff:203.0.113.9", .port = 80, .bound = "::ffff:10.77.0.5" },
+	      lab.listen4, "203.0.113.9", AF_INET6);
 }
 
 static void test_bound_to_device(void **state)
 {
-	check((struct dial){ .ip = "203.0.113.9", .port = 5432, .device = "weir0" }, lab.listen4, "203.0.113.9",
-	      AF_INET);
-	check((struct dial){ .ip = "2001:db8::7", .port = 443, .device = "weir0" }, lab.listen6, "2001:db8::7",
-	      AF_INET6);
+	check((struct dial){ .ip = "203.0.113.9", .port = 5432, .device = "weir0" }, lab.listen4,
+	      "203.0.113.9", AF_INET);
+	check((struct dial){ .ip = "2001:db8::7", .port = 443, .device = "weir0" }, lab.listen6,
+	      "2001:db8::7", AF_INET6);
 }
 
 static int link_local_run(void *arg)
@@ -107,7 +113,8 @@ static int link_local_run(void *arg)
 	socklen_t len = sa("fe80::1234", 7, &to);
 	int fd = socket(AF_INET6, SOCK_STREAM, 0);
 
-	if (d->device && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, d->device, strlen(d->device) + 1))
+	if (d->device &&
+	    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, d->device, strlen(d->device) + 1))
 		return 123;
 	a6->sin6_scope_id = d->device ? 0 : if_nametoindex("weir0");
 	return connect(fd, (struct sockaddr *)&to, len) ? errno : 0;
@@ -134,12 +141,12 @@ static void test_mptcp(void **state)
 	if (fd < 0)
 		skip();
 	close(fd);
-	check((struct dial){ .ip = "203.0.113.9", .port = 5432, .protocol = IPPROTO_MPTCP }, lab.listen4, "203.0.113.9",
-	      AF_INET);
-	check((struct dial){ .ip = "2001:db8::7", .port = 443, .protocol = IPPROTO_MPTCP }, lab.listen6, "2001:db8::7",
-	      AF_INET6);
-	check((struct dial){ .ip = "::ffff:203.0.113.9", .port = 80, .protocol = IPPROTO_MPTCP }, lab.listen4, "203.0.113.9",
-	      AF_INET6);
+	check((struct dial){ .ip = "203.0.113.9", .port = 5432, .protocol = IPPROTO_MPTCP },
+	      lab.listen4, "203.0.113.9", AF_INET);
+	check((struct dial){ .ip = "2001:db8::7", .port = 443, .protocol = IPPROTO_MPTCP },
+	      lab.listen6, "2001:db8::7", AF_INET6);
+	check((struct dial){ .ip = "::ffff:203.0.113.9", .port = 80, .protocol = IPPROTO_MPTCP },
+	      lab.listen4, "203.0.113.9", AF_INET6);
 }
 
 static int fastopen_run(void *arg)

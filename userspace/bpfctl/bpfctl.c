@@ -16,16 +16,11 @@
 enum { FLOWS_DEFAULT = 65536 };
 
 const char *const bpfctl_counter_names[WEIR_CNT_MAX] = {
-	[WEIR_CNT_REDIRECTED] = "redirected",
-	[WEIR_CNT_NO_LISTENER] = "no-listener",
-	[WEIR_CNT_DIRECT] = "direct",
-	[WEIR_CNT_NO_STORAGE] = "no-storage",
-	[WEIR_CNT_PROTOCOL] = "protocol",
-	[WEIR_CNT_FLOWS_FULL] = "flows-full",
-	[WEIR_CNT_NO_FLOW] = "no-flow",
-	[WEIR_CNT_PUBLISHED] = "published",
-	[WEIR_CNT_ABANDONED] = "abandoned",
-	[WEIR_CNT_SOURCE_ROUTE] = "source-route",
+	[WEIR_CNT_REDIRECTED] = "redirected", [WEIR_CNT_NO_LISTENER] = "no-listener",
+	[WEIR_CNT_DIRECT] = "direct",         [WEIR_CNT_NO_STORAGE] = "no-storage",
+	[WEIR_CNT_PROTOCOL] = "protocol",     [WEIR_CNT_FLOWS_FULL] = "flows-full",
+	[WEIR_CNT_NO_FLOW] = "no-flow",       [WEIR_CNT_PUBLISHED] = "published",
+	[WEIR_CNT_ABANDONED] = "abandoned",   [WEIR_CNT_SOURCE_ROUTE] = "source-route",
 	[WEIR_CNT_DEVICE] = "device",
 };
 
@@ -35,7 +30,8 @@ int err_set(struct bpfctl_err *reterr, int code, const char *fmt, ...)
 
 	if (reterr) {
 		va_start(ap, fmt);
-		(void)vsnprintf(reterr->message, sizeof(reterr->message), fmt, ap); /* cut is fine */
+		(void)vsnprintf(reterr->message, sizeof(reterr->message), fmt,
+				ap); /* cut is fine */
 		va_end(ap);
 	}
 	return code;
@@ -155,10 +151,11 @@ static int skel_load(const char *dir, unsigned max_flows, bool kread, struct wei
 	}
 	(void)libbpf_set_print(before); /* gives back libbpf_note */
 	if (r && dir && strstr(complaint, "pinned map"))
-		return err_set(reterr, -EEXIST,
-			       "%s/maps holds maps of another version: stop the daemon, then remove "
-			       "%s (agents connect directly from then on): %s",
-			       dir, dir, complaint);
+		return err_set(
+			reterr, -EEXIST,
+			"%s/maps holds maps of another version: stop the daemon, then remove "
+			"%s (agents connect directly from then on): %s",
+			dir, dir, complaint);
 	if (r)
 		return load_explain(r, reterr);
 	*ret = TAKE_PTR(skel);
@@ -252,8 +249,8 @@ int bpfctl_supported(struct bpfctl_err *reterr)
 		return err_set(reterr, -errno, "cannot make a cgroup below %s: %s", root,
 			       strerror(errno));
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = fd < 0 ? err_set(reterr, -errno, "cannot open %s: %s", path, strerror(errno)) :
-		     links_make(progs, fd, links, reterr);
+	r = fd < 0 ? err_set(reterr, -errno, "cannot open %s: %s", path, strerror(errno))
+		   : links_make(progs, fd, links, reterr);
 	if (!r)
 		links_close(links);
 	(void)rmdir(path); /* empty and ours */
@@ -262,10 +259,11 @@ int bpfctl_supported(struct bpfctl_err *reterr)
 
 const char *bpfctl_degraded(const struct bpfctl *b)
 {
-	return b->no_kread ? "kernel lockdown (confidentiality) forbids reading kernel memory: the "
-			     "zone of link-local destinations is not known, and before Linux 5.16 the "
-			     "identity is the caller's cgroup, not the socket's" :
-			     NULL;
+	return b->no_kread
+		       ? "kernel lockdown (confidentiality) forbids reading kernel memory: the "
+			 "zone of link-local destinations is not known, and before Linux 5.16 the "
+			 "identity is the caller's cgroup, not the socket's"
+		       : NULL;
 }
 
 int bpfctl_unpin_all(struct bpfctl *b)
@@ -330,10 +328,9 @@ int bpfctl_listener_set(struct bpfctl *b, int listen_fd, struct bpfctl_err *rete
 	} else {
 		const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&ss;
 
-		r = ss.ss_family == AF_INET6 &&
-				    memcmp(&in6->sin6_addr, &in6addr_loopback, 16) == 0 ?
-			    0 :
-			    -EINVAL;
+		r = ss.ss_family == AF_INET6 && memcmp(&in6->sin6_addr, &in6addr_loopback, 16) == 0
+			    ? 0
+			    : -EINVAL;
 	}
 	if (r)
 		return err_set(reterr, r, "a listener must be bound to 127.0.0.1 or ::1");

@@ -27,9 +27,9 @@ struct bpfctl_err {
 };
 
 struct bpfctl_config {
-	const char *pin_dir;	 /* absolute; on a bpffs, or a directory on which one is mounted
+	const char *pin_dir; /* absolute; on a bpffs, or a directory on which one is mounted
 				  * (mode 0700). Made when missing, its parent is not. */
-	unsigned max_flows;	 /* entries of the flows map; 0 = 65536. A pinned map keeps its size. */
+	unsigned max_flows; /* entries of the flows map; 0 = 65536. A pinned map keeps its size. */
 };
 
 /*
@@ -38,8 +38,8 @@ struct bpfctl_config {
  * -EOPNOTSUPP kernel lacks a hook (which one), -EBUSY another process has the pin directory open,
  * -EEXIST pinned maps of an incompatible version.
  */
-int bpfctl_open(const struct bpfctl_config *cfg, struct bpfctl **ret, struct bpfctl_err *reterr)
-	__must_check;
+int bpfctl_open(const struct bpfctl_config *cfg, struct bpfctl **ret,
+		struct bpfctl_err *reterr) __must_check;
 /* Closes; what is pinned stays. NULL is fine. A child that was forked off without exec calls it too (it
  * dups the flows descriptor before): it must hold neither the programs nor the daemon's lock. */
 struct bpfctl *bpfctl_close(struct bpfctl *b);
@@ -59,8 +59,8 @@ int bpfctl_listener_set(struct bpfctl *b, int listen_fd, struct bpfctl_err *rete
 
 /* Attaches all hooks to the cgroup behind dir_fd, pinned, or none; already attached is 0. -ELOOP: the
  * calling process is in that cgroup or below, its own connections would come back. */
-int bpfctl_attach(struct bpfctl *b, int cgroup_dir_fd, __u64 cgroup_id, struct bpfctl_err *reterr)
-	__must_check;
+int bpfctl_attach(struct bpfctl *b, int cgroup_dir_fd, __u64 cgroup_id,
+		  struct bpfctl_err *reterr) __must_check;
 /* Takes the hooks off. Also for a cgroup that is gone. -ENOENT: was not attached. */
 int bpfctl_detach(struct bpfctl *b, __u64 cgroup_id) __must_check;
 /* The ids that are attached, by their pins: fills up to max, returns how many there are. */
@@ -93,8 +93,8 @@ int bpfctl_flows_fd(const struct bpfctl *b);
  * Takes the record of a connection out of the map: looked up and deleted. 0; -ENOENT: nobody
  * published one, the peer dialled the listener directly.
  */
-int bpfctl_flow_take(int flows_fd, const struct weir_flow_key *key, struct weir_flow *ret)
-	__must_check;
+int bpfctl_flow_take(int flows_fd, const struct weir_flow_key *key,
+		     struct weir_flow *ret) __must_check;
 /* The key for an accepted socket: its peer, its own address, its netns cookie. -ENOTCONN: reset since. */
 int bpfctl_flow_key(int accepted_fd, struct weir_flow_key *ret) __must_check;
 /* The same with the cookie of the listener, asked once: a system call less for each connection. */

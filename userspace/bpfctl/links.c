@@ -28,13 +28,13 @@ static int link_make(int prog_fd, int cgroup_fd, enum hook h, int *ret_fd,
 	int fd = bpf_link_create(prog_fd, cgroup_fd, hook_infos[h].type, NULL);
 
 	if (fd < 0)
-		return err_set(reterr, fd, "cannot attach %s: %s%s", hook_infos[h].name,
-			       strerror(-fd),
-			       fd == -EPERM ? "; a program attached above without BPF_F_ALLOW_MULTI "
-					      "forbids it, or CAP_NET_ADMIN is missing" :
-			       fd == -EINVAL ? "; this kernel lacks the hook" :
-			       fd == -E2BIG ? "; 64 programs of this kind are there already" :
-					      "");
+		return err_set(
+			reterr, fd, "cannot attach %s: %s%s", hook_infos[h].name, strerror(-fd),
+			fd == -EPERM    ? "; a program attached above without BPF_F_ALLOW_MULTI "
+					  "forbids it, or CAP_NET_ADMIN is missing"
+			: fd == -EINVAL ? "; this kernel lacks the hook"
+			: fd == -E2BIG  ? "; 64 programs of this kind are there already"
+					: "");
 	*ret_fd = fd;
 	return 0;
 }
@@ -198,8 +198,8 @@ static int links_refresh(struct bpfctl *b, int cgroup_fd, __u64 id, struct bpfct
 				return err_set(reterr, r, "cannot pin %s of cgroup %llu: %s",
 					       hook_infos[h].name, id, strerror(-r));
 		} else {
-			return err_set(reterr, r, "the pin %s/links/%llu/%s is not ours", b->dir, id,
-				       hook_infos[h].name);
+			return err_set(reterr, r, "the pin %s/links/%llu/%s is not ours", b->dir,
+				       id, hook_infos[h].name);
 		}
 	}
 	return 0;
@@ -218,9 +218,10 @@ int bpfctl_attach(struct bpfctl *b, int cgroup_dir_fd, __u64 cgroup_id, struct b
 		return err_set(reterr, -ESTALE, "the cgroup's id is %llu, not %llu", id, cgroup_id);
 	r = attach_spares_us(id);
 	if (r == -ELOOP)
-		return err_set(reterr, r,
-			       "Weir itself runs in this cgroup or below: its own connections would "
-			       "come back to it; start the daemon in a cgroup of its own");
+		return err_set(
+			reterr, r,
+			"Weir itself runs in this cgroup or below: its own connections would "
+			"come back to it; start the daemon in a cgroup of its own");
 	if (r)
 		return err_set(reterr, r, "cannot find the cgroup's path: %s", strerror(-r));
 	r = links_complete(b, id);

@@ -45,18 +45,20 @@ int pin_dir_open(const char *dir, int *ret_fd, struct bpfctl_err *reterr)
 		return err_set(reterr, -errno, "cannot look at %s: %s", dir, strerror(errno));
 	if (fs.f_type != BPF_FS_MAGIC &&
 	    mount(PIN_MOUNT_SOURCE, dir, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700"))
-		return err_set(reterr, -errno,
-			       "cannot mount a bpffs on %s: %s; the daemon needs CAP_SYS_ADMIN, or a "
-			       "directory on a bpffs",
-			       dir, strerror(errno));
+		return err_set(
+			reterr, -errno,
+			"cannot mount a bpffs on %s: %s; the daemon needs CAP_SYS_ADMIN, or a "
+			"directory on a bpffs",
+			dir, strerror(errno));
 	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 || fstat(fd, &st))
 		return err_set(reterr, -errno, "cannot open %s: %s", dir, strerror(errno));
 	if (st.st_uid != geteuid() || (st.st_mode & 022))
-		return err_set(reterr, -EPERM,
-			       "%s belongs to uid %u with mode %04o: it must be ours and writable by "
-			       "nobody else",
-			       dir, st.st_uid, st.st_mode & 07777);
+		return err_set(
+			reterr, -EPERM,
+			"%s belongs to uid %u with mode %04o: it must be ours and writable by "
+			"nobody else",
+			dir, st.st_uid, st.st_mode & 07777);
 	if (flock(fd, LOCK_EX | LOCK_NB))
 		return err_set(reterr, errno == EWOULDBLOCK ? -EBUSY : -errno,
 			       "another daemon uses %s", dir);

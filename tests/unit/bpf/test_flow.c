@@ -90,7 +90,8 @@ static void test_route(void **state)
 {
 	for (int pending = 0; pending < 2; pending++) {
 		assert_int_equal(route("2001:db8::1", 443, 1234, pending), WEIR_ROUTE_REDIRECT);
-		assert_int_equal(route("::ffff:127.0.0.1", 443, 1234, pending), WEIR_ROUTE_REDIRECT);
+		assert_int_equal(route("::ffff:127.0.0.1", 443, 1234, pending),
+				 WEIR_ROUTE_REDIRECT);
 		assert_int_equal(route("2001:db8::1", 1234, 1234, pending), WEIR_ROUTE_REDIRECT);
 		assert_int_equal(route("::ffff:127.0.0.2", 1234, 1234, pending),
 				 WEIR_ROUTE_REDIRECT);
@@ -104,7 +105,8 @@ static void test_route(void **state)
 static void test_key_has_no_stray_bytes(void **state)
 {
 	struct weir_ip src = ip6("::ffff:10.1.2.3"), dst = ip6("::ffff:127.0.0.1");
-	struct weir_flow_key a, b = { .netns_cookie = 7, .src_port = htons(1), .dst_port = htons(2) };
+	struct weir_flow_key a,
+		b = { .netns_cookie = 7, .src_port = htons(1), .dst_port = htons(2) };
 
 	memset(&a, 0xff, sizeof(a));
 	weir_flow_key_fill(&a, 7, &src, htons(1), &dst, htons(2));
