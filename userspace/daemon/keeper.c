@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/warden_int.h"
+
+#define ASK_TIMEOUT_NS (15 * NSEC_PER_SEC)
+#define SETUP_TIMEOUT_NS (60 * NSEC_PER_SEC) /* opening a store, resolving names */
+#define STABLE_NS (60 * NSEC_PER_SEC)
+#define BACKOFF_FIRST_NS (250 * NSEC_PER_MSEC)
+#define BACKOFF_MAX_NS (10 * NSEC_PER_SEC)
+
+enum { TURN_PACKETS = 64 /* read in one turn, so that a babbling proxy starves nobody */ };
+
+/* One thread, and 32 KiB are too many for its stack. */
+static struct ipc_msg msg_out, msg_in;
+
+void keeper_init(struct warden *w)
+{
+	w->proxy = (struct proxy){ .state = PROXY_DOWN, .sock = -1 };
+	list_init(&w->proxy.pending);
+}
+
+static struct pending *pending_free(struct warden *w, struct pending *p)
+{
+	list_remove(&p->node);
+	w->proxy.n_pending--;
+	attached_free(p->fresh);
+	close_p(&p->policies);
+	free(p);
+	return NULL;
+}
+
+/* Everything that waited will not be answered any more. */
+static void pending_fail_all(struct warden *w)
+{
+	list_foreach(n, &w->proxy.pending) {
+		struct pending *p = container_of(n, struct pending, node);
+
+		switch (p->type) {
+		case IPC_AGENT:
+			if (p->fresh)
+				agents_attach_failed(w, p->client, TAKE_PTR(p->fresh));
+			break;
+		case IPC_AGENT_GONE:
+			/* The next proxy will not be told of it: gone is gone. */
+			control_answer(w, p->client, NULL);
+			break;
+		case IPC_STATUS:
+			control_status(w, p->client, NULL);
+			break;
+		default:
+			control_refuse(w, p->client, "restarting", "the proxy ended; it is being restarted");
+			break;
+		}
+		pending_free(w, p);
+	}
+}
+
+/* Only async-signal-safe calls: between fork and exec. */
+static void __noreturn_fn child(int sock, char *const argv[], char *const envp[])
+{
+	sigset_t none;
+	int null;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	/* Out of the terminal's reach: ^C is for the warden, which then ends it in order. */
+	setsid();
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	null = open("/dev/null", O_RDWR);
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+		_exit(127);
+	if (sock == 3) {
+		if (fcntl(sock, F_SETFD, 0) < 0)
+			_exit(127);
+	} else if (dup2(sock, 3) < 0) {
+		_exit(127);
+	}
+	if (syscall(SYS_close_range, 4, ~0U, 0) < 0)
+		_exit(127);
+	execve("/proc/self/exe", argv, envp);
+	_exit(127);
+}
+
+static int spawn(struct warden *w)
+{
+	struct proxy *p = &w->proxy;
+	char uid[16], gid[16];
+	const char *argv[] = { "weir: proxy", "proxy", "3", uid, gid, NULL };
+	const char *envp[6] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8" };
+	int pair[2], r;
+#ifdef __SANITIZE_ADDRESS__
+	static const char *const passed[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS" };
+	static char kept[3][512];
+
+	for (size_t i = 0, n = 2; i < 3; i++)
+		if (getenv(passed[i])) {
+			(void)snprintf(kept[i], sizeof(kept[i]), "%s=%s", passed[i],
+				       getenv(passed[i]));
+			envp[n++] = kept[i];
+		}
+#endif
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)w->uid);
+	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)w->gid);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
+		r = -errno;
+	} else {
+		p->pid = fork();
+		if (p->pid == 0)
+			child(pair[1], (char **)argv, (char **)envp);
+		r = p->pid < 0 ? -errno : 0;
+	}
+	close(pair[1]);
+	if (r == 0) {
+		p->epoch = ++w->last_id;
+		p->sock = pair[0];
+		return warden_watch(w, p->sock, EPOLLIN, SOURCE_TAG(SOURCE_PROXY, p->epoch));
+	}
+	close(pair[0]);
+	p->pid = 0;
+	return r;
+}
+
+/* Sends and remembers, whatever the state. Consumes fresh on success only; then *ret_p (when not NULL)
+ * is what was remembered. */
+static int ask(struct warden *w, struct ipc_msg *m, __u64 client, struct attached *fresh, bool first,
+	       struct pending **ret_p)
+{
+	struct proxy *p = &w->proxy;
+	struct pending *n;
+	int r;
+
+	if (p->n_pending >= PENDING_MAX)
+		return -ENOBUFS;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return -ENOMEM;
+	n->request = m->head.request = ++p->last_request;
+	n->deadline_ns = clock_monotonic_ns() +
+			 (first || m->head.type == IPC_POLICIES ? SETUP_TIMEOUT_NS : ASK_TIMEOUT_NS);
+	n->client = client;
+	n->type = m->head.type;
+	n->cgroup_id = m->head.cgroup_id;
+	n->first = first;
+	n->policies = -1;
+	r = ipc_send(p->sock, m);
+	if (r < 0) {
+		free(n);
+		keeper_kill(w, "it takes no messages");
+		return r;
+	}
+	n->fresh = fresh;
+	list_append(&p->pending, &n->node);
+	p->n_pending++;
+	if (ret_p)
+		*ret_p = n;
+	return 0;
+}
+
+int keeper_ask(struct warden *w, struct ipc_msg *m, __u64 client, struct attached *fresh)
+{
+	if (w->proxy.state != PROXY_READY)
+		return -ENOTCONN;
+	return ask(w, m, client, fresh, false, NULL);
+}
+
+/* The listeners come last: no connection is accepted before its policy is known. */
+static int tell_everything(struct warden *w)
+{
+	struct ipc_msg *m = &msg_out;
+	int r;
+
+	ipc_msg_init(m, IPC_SETUP);
+	m->head.flags = w->cfg->workers | (w->cfg->sync_each ? IPC_SETUP_SYNC_EACH : 0) |
+			(w->cfg->debug ? IPC_SETUP_DEBUG : 0);
+	m->fds[0] = bpfctl_flows_fd(w->bpf);
+	r = ipc_msg_put(m, w->cfg->store);
+	if (r == 0)
+		r = ipc_msg_put(m, w->boot_id);
+	if (r == 0)
+		r = ask(w, m, 0, NULL, true, NULL);
+	if (r < 0)
+		return r;
+
+	ipc_msg_init(m, IPC_POLICIES);
+	m->fds[0] = w->policies;
+	r = ask(w, m, 0, NULL, true, NULL);
+
+	list_foreach(n, &w->attached) {
+		struct attached *a = container_of(n, struct attached, node);
+
+		if (r < 0)
+			break;
+		r = attached_to_msg(a, m);
+		if (r == 0)
+			r = ask(w, m, 0, NULL, true, NULL);
+		ipc_msg_done(m);
+	}
+	for (size_t i = 0; r == 0 && i < LISTENERS; i++) {
+		socklen_t len = sizeof(m->head.netns_cookie);
+
+		if (w->listeners[i] < 0)
+			continue;
+		ipc_msg_init(m, IPC_LISTENER);
+		m->fds[0] = w->listeners[i];
+		if (getsockopt(w->listeners[i], SOL_SOCKET, SO_NETNS_COOKIE, &m->head.netns_cookie,
+			       &len) < 0)
+			return -errno;
+		r = ask(w, m, 0, NULL, true, NULL);
+	}
+	return r;
+}
+
+int keeper_start(struct warden *w)
+{
+	struct proxy *p = &w->proxy;
+	int r;
+
+	p->started_ns = clock_monotonic_ns();
+	r = spawn(w);
+	if (r < 0) {
+		log_error("cannot start the proxy error=\"%s\"", strerror(-r));
+		if (p->pid > 0)
+			keeper_kill(w, "cannot watch it");
+		p->next_start_ns = p->started_ns + BACKOFF_MAX_NS;
+		return r;
+	}
+	p->state = PROXY_STARTING;
+	log_info("proxy started pid=%d uid=%u", (int)p->pid, (unsigned)w->uid);
+	r = tell_everything(w);
+	if (r < 0) {
+		log_error("cannot tell the proxy what there is error=\"%s\"", strerror(-r));
+		keeper_kill(w, "its start failed");
+	}
+	return r;
+}
+
+void keeper_kill(struct warden *w, const char *why)
+{
+	if (w->proxy.pid <= 0)
+		return;
+	log_error("proxy killed pid=%d why=\"%s\"", (int)w->proxy.pid, why);
+	(void)kill(w->proxy.pid, SIGKILL); /* ours, not yet waited for: it exists */
+}
+
+void keeper_stop(struct warden *w)
+{
+	struct ipc_msg *m = &msg_out;
+
+	if (w->proxy.pid <= 0)
+		return;
+	ipc_msg_init(m, IPC_STOP);
+	m->head.request = ++w->proxy.last_request;
+	w->proxy.state = PROXY_STOPPING;
+	if (ipc_send(w->proxy.sock, m) < 0)
+		keeper_kill(w, "it takes no messages");
+}
+
+void keeper_died(struct warden *w, int status)
+{
+	struct proxy *p = &w->proxy;
+	__u64 now = clock_monotonic_ns(), wait = 0;
+
+	if (WIFSIGNALED(status))
+		log_at(p->state == PROXY_STOPPING ? LOG_LEVEL_WARN : LOG_LEVEL_ERROR,
+		       "proxy ended pid=%d signal=%d", (int)p->pid, WTERMSIG(status));
+	else
+		log_at(p->state == PROXY_STOPPING ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR,
+		       "proxy ended pid=%d status=%d", (int)p->pid, WEXITSTATUS(status));
+	close_p(&p->sock);
+	p->sock = -1;
+	p->pid = 0;
+	p->state = PROXY_DOWN;
+	pending_fail_all(w);
+	if (w->stopping)
+		return;
+	if (!p->ever_ready) {
+		if (w->exit_status < 0) {
+			log_error("the proxy could not start");
+			w->exit_status = 1;
+		}
+		return;
+	}
+	/* The first time at once; then ever slower, at most a few times a minute. */
+	p->failures = now - p->started_ns > STABLE_NS ? 0 : p->failures + 1;
+	if (p->failures > 1) {
+		wait = BACKOFF_FIRST_NS << MIN(p->failures - 2, 8u);
+		wait = MIN(wait, (__u64)BACKOFF_MAX_NS);
+	}
+	p->restarts++;
+	p->next_start_ns = now + wait;
+}
+
+static void all_told(struct warden *w)
+{
+	struct proxy *p = &w->proxy;
+	struct bpfctl_err err = { "" };
+
+	p->state = PROXY_READY;
+	log_info("proxy ready pid=%d agents=%u", (int)p->pid, w->n_attached);
+	if (p->ever_ready)
+		return;
+	for (size_t i = 0; i < LISTENERS; i++)
+		if (w->listeners[i] >= 0 && bpfctl_listener_set(w->bpf, w->listeners[i], &err) < 0) {
+			log_error("cannot register a listener: %s", err.message);
+			w->exit_status = 1;
+			return;
+		}
+	p->ever_ready = true;
+	place_ready(w);
+}
+
+/* A part of the start was refused. */
+static void first_refused(struct warden *w, const struct pending *p, const char *message)
+{
+	struct attached *a;
+
+	if (p->type == IPC_AGENT) {
+		a = agents_find(w, p->cgroup_id);
+		if (a && !a->lost) {
+			/* Its own policy does not compile (any more): then nothing may pass. */
+			log_error("agent refused, all its connections will be cgroup=%s: %s",
+				  attached_path(a), message);
+			a->lost = true;
+			if (attached_to_msg(a, &msg_out) == 0)
+				(void)ask(w, &msg_out, 0, NULL, true, NULL); /* failing kills the proxy */
+			ipc_msg_done(&msg_out);
+			return;
+		}
+	}
+	log_error("%s", message);
+	if (!w->proxy.ever_ready)
+		w->exit_status = 1;
+	else
+		keeper_kill(w, "it refused its setup");
+}
+
+static void acked(struct warden *w, const struct ipc_msg *m)
+{
+	const char *text = ipc_msg_get(m, 0);
+	int status = m->head.status;
+	struct pending *p = NULL;
+	char message[1024];
+	bool first;
+
+	list_foreach(n, &w->proxy.pending)
+		if (container_of(n, struct pending, node)->request == m->head.request) {
+			p = container_of(n, struct pending, node);
+			break;
+		}
+	if (!p || status > 0 || status < -4095) {
+		keeper_kill(w, "it answered what nobody asked");
+		return;
+	}
+	/* For a terminal and a log: no control characters of a taken-over proxy in there. */
+	(void)snprintf(message, sizeof(message), "%s", text && *text ? text : strerror(-status));
+	for (char *c = message; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = ' ';
+	first = p->first;
+	if (first && status < 0) {
+		first_refused(w, p, message);
+	} else if (p->type == IPC_AGENT && p->fresh) {
+		agents_attach_acked(w, p->client, TAKE_PTR(p->fresh), status, message);
+	} else if (p->type == IPC_STATUS) {
+		control_status(w, p->client, status == 0 ? m : NULL);
+	} else if (p->type == IPC_POLICIES && !first) {
+		if (status == 0) {
+			close_p(&w->policies);
+			w->policies = TAKE_FD(p->policies);
+			w->n_policies = p->n_policies;
+			log_info("policies reloaded files=%u", w->n_policies);
+			control_answer(w, p->client,
+				       json_pack("{si}", "files", (int)w->n_policies));
+		} else {
+			log_error("the old policies stay: %s", message);
+			control_refuse(w, p->client, "policy", "%s", message);
+		}
+	} else if (p->type == IPC_AGENT_GONE) {
+		control_answer(w, p->client, NULL); /* -ENOENT is as good */
+	}
+	pending_free(w, p);
+	if (w->proxy.state != PROXY_STARTING || w->exit_status >= 0)
+		return;
+	list_foreach(n, &w->proxy.pending)
+		if (container_of(n, struct pending, node)->first)
+			return;
+	all_told(w);
+}
+
+static void resolve(struct warden *w, const struct ipc_msg *m)
+{
+	char path[IDENTITY_PATH_MAX];
+	int r = bpfctl_cgroup_path(m->head.cgroup_id, path, sizeof(path));
+
+	/* Cgroups that are none of its business stay unknown to a proxy that was taken over. */
+	if (r == 0 && !agents_cover(w, path))
+		r = -ENOENT;
+	ipc_msg_init(&msg_out, IPC_RESOLVED);
+	msg_out.head.request = m->head.request;
+	msg_out.head.cgroup_id = m->head.cgroup_id;
+	msg_out.head.status = r < 0 ? -ENOENT : 0;
+	if (r == 0 && ipc_msg_put(&msg_out, path) < 0)
+		msg_out.head.status = -ENOENT;
+	if (ipc_send(w->proxy.sock, &msg_out) < 0)
+		keeper_kill(w, "it asks and does not read");
+}
+
+void keeper_readable(struct warden *w)
+{
+	struct epoll_event ev = { 0 };
+	int r = 0;
+
+	for (unsigned i = 0; i < TURN_PACKETS; i++) {
+		struct ipc_msg *m = &msg_in;
+		bool fine;
+
+		if (w->proxy.sock < 0)
+			return;
+		r = ipc_recv(w->proxy.sock, m);
+		if (r == -EAGAIN)
+			return;
+		if (r <= 0) {
+			ipc_msg_done(m);
+			break;
+		}
+		fine = m->head.n_fds == 0;
+		ipc_msg_done(m);
+		if (fine && m->head.type == IPC_ACK)
+			acked(w, m);
+		else if (fine && m->head.type == IPC_RESOLVE && m->head.payload_len == 0)
+			resolve(w, m);
+		else
+			r = -EBADMSG;
+		if (r < 0)
+			break;
+	}
+	if (r > 0)
+		return;
+	/* Its end, or nonsense. What follows is told by SIGCHLD. */
+	(void)epoll_ctl(w->epoll, EPOLL_CTL_DEL, w->proxy.sock, &ev); /* it is in there */
+	if (r < 0 || w->proxy.state != PROXY_STOPPING)
+		keeper_kill(w, r < 0 ? "it sent a malformed packet" : "it closed its socket");
+}
+
+void keeper_tick(struct warden *w, __u64 now)
+{
+	struct proxy *p = &w->proxy;
+
+	if (p->state == PROXY_DOWN && !w->stopping && p->ever_ready && now >= p->next_start_ns)
+		if (keeper_start(w) < 0)
+			return; /* said there; tried again later */
+	list_foreach(n, &p->pending)
+		if (container_of(n, struct pending, node)->deadline_ns <= now &&
+		    p->state != PROXY_STOPPING) {
+			keeper_kill(w, "it does not answer");
+			return;
+		}
+}
+
+int keeper_reload(struct warden *w, __u64 client)
+{
+	_cleanup_(close_p) int fd = -1;
+	struct pending *p;
+	unsigned n = 0;
+	int r;
+
+	if (w->proxy.state != PROXY_READY)
+		return -ENOTCONN;
+	fd = place_policies(w, &n);
+	if (fd < 0)
+		return fd;
+	ipc_msg_init(&msg_out, IPC_POLICIES);
+	msg_out.fds[0] = fd;
+	r = ask(w, &msg_out, client, NULL, false, &p);
+	if (r < 0)
+		return r;
+	/* Becomes the one that a restarted proxy is told of only when this one took it. */
+	p->policies = TAKE_FD(fd);
+	p->n_policies = n;
+	return 0;
+}
