@@ -155,6 +155,22 @@ static void test_one_daemon_at_a_time(void **state)
 	assert_non_null(strstr(err.message, lab.pins));
 }
 
+static int unprivileged_run(void *arg)
+{
+	struct bpfctl_err err = { "" };
+
+	if (setresuid(65534, 65534, 65534))
+		return 1;
+	if (bpfctl_supported(&err) != -EPERM)
+		return 2;
+	return strstr(err.message, "CAP_BPF") ? 0 : 3;
+}
+
+static void test_missing_capability_is_named(void **state)
+{
+	assert_int_equal(agent(unprivileged_run, NULL), 0);
+}
+
 static void test_foreign_pin_dir_is_refused(void **state)
 {
 	struct bpfctl_config cfg = { .pin_dir = lab.pins };
@@ -182,6 +198,39 @@ static void test_detach_restores(void **state)
 	assert_int_equal(bpfctl_attached(lab.b, NULL, 0), 1);
 	assert_int_equal(agent(dial_db, NULL), 0);
 	assert_int_equal(lab_count(WEIR_CNT_REDIRECTED), 2);
+}
+
+/* Somebody else's exclusive program on one hook: none of ours stays. */
+static void test_attach_is_all_or_nothing(void **state)
+{
+	union bpf_attr attr = { .prog_id = prog_id_of("connect6") };
+	int prog = (int)syscall(SYS_bpf, BPF_PROG_GET_FD_BY_ID, &attr, sizeof(attr));
+	char path[PATH_MAX + 16];
+	struct bpfctl_err err = { "" };
+	__u64 id;
+	int fd;
+
+	assert_true(prog >= 0);
+	snprintf(path, sizeof(path), "%s-taken", lab.cgroup);
+	fd = lab_cgroup(path, &id);
+	memset(&attr, 0, sizeof(attr));
+	attr.target_fd = (__u32)fd;
+	attr.attach_bpf_fd = (__u32)prog;
+	attr.attach_type = BPF_CGROUP_INET6_CONNECT;
+	assert_int_equal(syscall(SYS_bpf, BPF_PROG_ATTACH, &attr, sizeof(attr)), 0);
+	assert_int_equal(bpfctl_attach(lab.b, fd, id, &err), -EPERM);
+	assert_non_null(strstr(err.message, "connect6"));
+	assert_int_equal(bpfctl_attached(lab.b, NULL, 0), 1);
+	assert_int_equal(agent_wait(agent_start(path, dial_db, NULL)), ENETUNREACH);
+	assert_int_equal(lab_count(WEIR_CNT_REDIRECTED), 0);
+	/* Once it is gone, ours go on. */
+	assert_int_equal(syscall(SYS_bpf, BPF_PROG_DETACH, &attr, sizeof(attr)), 0);
+	if (bpfctl_attach(lab.b, fd, id, &err))
+		fail_msg("%s", err.message);
+	assert_int_equal(agent_wait(agent_start(path, dial_db, NULL)), 0);
+	close(fd);
+	close(prog);
+	assert_int_equal(rmdir(path), 0);
 }
 
 static void test_wrong_directories(void **state)
@@ -310,8 +359,10 @@ int main(void)
 		T(test_adoption_updates_the_programs),
 		T(test_half_attached_is_completed),
 		T(test_one_daemon_at_a_time),
+		T(test_missing_capability_is_named),
 		T(test_foreign_pin_dir_is_refused),
 		T(test_detach_restores),
+		T(test_attach_is_all_or_nothing),
 		T(test_wrong_directories),
 		T(test_cgroup_removed_while_attached),
 		T(test_restart_after_the_cgroup_went),

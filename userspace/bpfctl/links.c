@@ -47,10 +47,15 @@ int links_make(const int prog_fds[HOOK_MAX], int cgroup_fd, int ret_fds[HOOK_MAX
 	memset(fds, -1, sizeof(fds));
 	for (int h = 0; h < HOOK_MAX && !r; h++)
 		r = link_make(prog_fds[h], cgroup_fd, (enum hook)h, &fds[h], reterr);
-	if (r)
-		links_close(fds); /* nothing pins them: this takes them off */
-	else
+	if (r) {
+		/* Nothing pins them, so closing takes them off too, but when the kernel pleases. */
+		for (int h = HOOK_MAX - 1; h >= 0; h--)
+			if (fds[h] >= 0)
+				(void)bpf_link_detach(fds[h]);
+		links_close(fds);
+	} else {
 		memcpy(ret_fds, fds, sizeof(fds));
+	}
 	return r;
 }
 
