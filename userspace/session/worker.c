@@ -16,6 +16,7 @@ enum {
 	EVENTS_PER_TURN = 256,
 	ACCEPTS_PER_TURN = 64, /* per listener: so that a flood of connects starves nobody */
 	SHORT_SECONDS = 10,    /* dial, sniff, drain */
+	LAST_TURNS = 100,      /* before stopping: what is under way may end properly */
 	LONG_SECONDS = 60,     /* a refused session that stays quiet */
 };
 
@@ -194,20 +195,22 @@ static void expire(struct worker *w, struct loop_timers *q)
 		session_timeout(container_of(t, struct session, timer));
 }
 
-static int wait_ms(struct worker *w)
+static int wait_ms(struct worker *w, int limit_ms)
 {
-	int ms = -1;
+	int ms;
 
 	if (!list_empty(&w->running) || !store_batch_empty(w->batch))
 		return 0;
-	ms = loop_timers_wait_ms(&w->timers_short, w->mono_ns, ms);
+	ms = loop_timers_wait_ms(&w->timers_short, w->mono_ns, limit_ms);
 	return loop_timers_wait_ms(&w->timers_long, w->mono_ns, ms);
 }
 
-static void turn(struct worker *w)
+/* One turn, waiting at most limit_ms (-1 = until there is something). False: there was nothing. */
+static bool turn(struct worker *w, int limit_ms)
 {
 	struct loop_ready ready[EVENTS_PER_TURN];
-	size_t n = loop_wait(w->loop, wait_ms(w), ready, ARRAY_SIZE(ready));
+	bool idle = list_empty(&w->running);
+	size_t n = loop_wait(w->loop, wait_ms(w, limit_ms), ready, ARRAY_SIZE(ready));
 
 	w->mono_ns = clock_monotonic_ns();
 	w->real_ns = clock_realtime_ns();
@@ -222,6 +225,7 @@ static void turn(struct worker *w)
 	expire(w, &w->timers_long);
 	run_sessions(w);
 	reap(w);
+	return n || !idle;
 }
 
 static void *worker_thread(void *arg)
@@ -231,7 +235,10 @@ static void *worker_thread(void *arg)
 	w->mono_ns = clock_monotonic_ns();
 	w->real_ns = clock_realtime_ns();
 	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE))
-		turn(w);
+		(void)turn(w, -1); /* quiet or not, it goes on */
+	/* Ends that have arrived already are ends, not interruptions. */
+	for (int i = 0; i < LAST_TURNS && turn(w, 0); i++)
+		;
 	list_foreach(n, &w->sessions)
 		session_close(container_of(n, struct session, all), STORE_SESSION_INTERRUPTED,
 			      "the daemon was stopped");
