@@ -15,6 +15,8 @@ set -u
 : "${WEIR_BUILD:=$PWD/build}"
 : "${WEIR_BYPASS:=0}"
 weir=$WEIR_BUILD/weir
+# `weir run` runs its command as the user who called sudo; agents here write into $tmp.
+unset SUDO_UID SUDO_GID SUDO_USER
 python=/usr/bin/python3
 tmp=$(mktemp -d /tmp/weir-e2e.XXXXXX)
 chmod 711 "$tmp"
@@ -200,10 +202,13 @@ $(tail -20 "$tmp/weir.log")"
 # Ends the daemon and looks into its log for what a sanitizer said.
 stop_weir() {
 	local said
-	"$weir" agents --json 2> /dev/null | jq -r .path 2> /dev/null | while IFS= read -r said; do
+	"$weir" agents --json 2> /dev/null | jq -r .cgroup 2> /dev/null | while IFS= read -r said; do
 		"$weir" detach "$said" > /dev/null 2>&1
 	done
 	end_pid "$weir_pid"
+	if mountpoint -q "$tmp/run/bpf"; then
+		umount "$tmp/run/bpf"
+	fi
 	said=$(grep -E 'ERROR: (Address|Leak|Thread)Sanitizer|runtime error:|Assertion' "$tmp/weir.log") &&
 		printf '# %s\n' "$said" && sed 's/^/# /' "$tmp/weir.log" | tail -60
 	return 0

@@ -83,7 +83,7 @@ if through_weir; then
 		"another spelling of the path does not help"
 	is "$(agent_curl -X DELETE -o /dev/null -w '%{http_code}' --path-as-is \
 		"$api/v1/x/../%75sers/2")" 403 "nor does an encoded one"
-	is "$(agent_curl -X DELETE -d "$(head -c 200000 /dev/zero | tr '\0' x)" -o /dev/null \
+	is "$(agent_curl -X DELETE --data-binary "@$tmp/upload" -o /dev/null \
 		-w '%{http_code}' "$api/v1/users/2")" 403 "nor a large body"
 	printf 'POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nDELETE /v1/users/1 HTTP/1.1\r\nHost: x\r\n\r\n' \
 		> "$tmp/smuggle"
@@ -161,7 +161,7 @@ same_bytes "$tmp/weir-hello_1.0_all.deb" "$tmp/site/repo/weir-hello_1.0_all.deb"
 if through_weir; then
 	is "$(store sessions --rule users-stay | jq -r .target | sort -u)" api \
 		"the store finds the refused sessions by their rule"
-	at_least "$(store search weir-hello | wc -l)" 1 "search finds apt's request"
+	at_least "$(store search 'weir-hello*' | wc -l)" 1 "search finds apt's request"
 fi
 daemon_clean "no sanitizer has spoken"
 done_testing

@@ -39,7 +39,7 @@ lines() {
 all=$(store sessions)
 ok "sessions --json: an object a line" lines "$all"
 is "$(wc -l <<< "$all")" 3 "three sessions"
-for key in id state start target protocol policy dst; do
+for key in id state start target protocol policy destination cgroup; do
 	is "$(jq -s "all(has(\"$key\"))" <<< "$all")" true "  … each has \"$key\""
 done
 is "$(store sessions --target api | wc -l)" 2 "--target"
@@ -59,7 +59,7 @@ is "$(jq -rs '[.[] | select(.type == "op" and .verdict == "block")] | length' <<
 like "$events" 'insert into wombat values \(7\)' "the text of each"
 like "$("$weir" show "$db")" 'marsupial' "show, for people"
 like "$("$weir" show "${db:0:20}")" 'wombat' "a unique head of the id will do"
-like "$("$weir" replay "$db" --speed 0 < /dev/null 2>&1)" 'wombat' "replay"
+like "$("$weir" replay "$db" --no-wait < /dev/null 2>&1)" 'wombat' "replay"
 
 hits=$(store search wombat)
 ok "search --json: an object a line" lines "$hits"
@@ -95,6 +95,6 @@ kill -TERM "$weir_pid"
 wait "$weir_pid"
 is "$?" 0 "the daemon ends well on SIGTERM"
 is "$(store sessions | wc -l)" 3 "the store is readable without a daemon"
-is "$(store sessions | jq -r .state | sort -u | tr '\n' ' ')" "ended " "and all sessions have ended"
+unlike "$(store sessions | jq -r .state)" 'open|interrupted' "and no session is left open"
 daemon_clean "no sanitizer has spoken"
 done_testing

@@ -46,7 +46,7 @@ if through_weir; then
 	like "$all" 'hello there' "with what was said"
 	at_least "$(store sessions --target sniffed | jq -r 'select(.state == "failed" or .state == "refused") | .id' |
 		wc -l)" 1 "the refused bytes are on record"
-	at_least "$(store sessions | jq -c "select((.dst | tostring | contains(\"$nowhere\")) and .state == \"refused\")" |
+	at_least "$(store sessions | jq -c "select((.destination | endswith(\":$nowhere\")) and .state == \"refused\")" |
 		wc -l)" 1 "and the refused address"
 fi
 daemon_clean "no sanitizer has spoken"
