@@ -80,10 +80,13 @@ static int is_policy_file(const struct dirent *e)
 {
 	size_t len = strlen(e->d_name);
 
+	/* The language's own schema lies beside the shipped policies and is none. */
+	if (strcmp(e->d_name, "schema.json") == 0)
+		return 0;
 	return e->d_name[0] != '.' && len > 5 && strcmp(e->d_name + len - 5, ".json") == 0;
 }
 
-/* All *.json of a directory, in order of their names. */
+/* All *.json of a directory but schema.json, in order of their names. */
 static int directory_add(struct sources *s, const char *path)
 {
 	struct dirent **entries = NULL;
@@ -297,15 +300,13 @@ const struct cli_command cli_cmd_policy = {
 	.args = "check FILE|DIR… [--json]\n"
 		"       weir policy explain FILE [--target NAME] --sql TEXT|--http 'METHOD URL'",
 	.summary = "check a policy, or explain what it says about an operation",
-	.help = "check compiles each FILE (of a directory: each *.json) and all of them together. "
-		"It\n"
-		"prints one line for each that is fine, warnings for what is likely not meant, "
-		"and\n"
-		"FILE:LINE:COLUMN: what is wrong. Exit status 0 when all are fine, 1 when not.\n"
+	.help = "check compiles each FILE (of a directory: each *.json but schema.json) and\n"
+		"all of them together. It prints one line for each that is fine, warnings for\n"
+		"what is likely not meant, and FILE:LINE:COLUMN: what is wrong. Exit status 0\n"
+		"when all are fine, 1 when not.\n"
 		"\n"
-		"explain judges one operation: what Weir sees in it, every rule that matches, and "
-		"the\n"
-		"verdict. Exit status 0 when it is allowed, 1 when not.\n"
+		"explain judges one operation: what Weir sees in it, every rule that matches, and\n"
+		"the verdict. Exit status 0 when it is allowed, 1 when not.\n"
 		"\n"
 		"  --json         (check) one JSON object a line\n"
 		"  --target NAME  (explain) as if connected to this target; else the first that\n"
