@@ -226,10 +226,11 @@ proxy_pid() {
 	pgrep -P "$weir_pid" | head -1
 }
 
-# run_agent COMMAND…: in a cgroup of its own, behind Weir
+# run_agent COMMAND…: in a cgroup of its own, behind Weir; agent_options go to `weir run`
+agent_options=()
 run_agent() {
 	if through_weir; then
-		"$weir" run -- "$@"
+		"$weir" run "${agent_options[@]}" -- "$@"
 	else
 		"$@"
 	fi

@@ -11,7 +11,6 @@ need jq curl setpriv
 
 run_dir=$tmp/run
 export WEIR_STORE=$tmp/store WEIR_SOCKET=$run_dir/weir.sock
-mounts_before=$(grep -c ' - bpf ' /proc/self/mountinfo)
 
 cat > "$tmp/good.json" << 'JSON'
 { "name": "good", "agents": [{"cgroup": "/**"}], "default": "allow",
@@ -41,7 +40,7 @@ clear_all() {
 	fi
 }
 get() {
-	in_cgroup curl -sS -m 5 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$api_port/" 2> /dev/null
+	in_cgroup curl -sS -m 5 -o /dev/null -w '%{http_code}' "http://127.0.0.1:$api_port/v1/users" 2> /dev/null
 }
 
 start_http_server
@@ -66,8 +65,8 @@ start
 defer clear_all
 is "$(stat_of .proxy.state)" ready "the proxy is ready"
 is "$(stat -c %a "$WEIR_SOCKET")" 600 "the control socket is root's alone"
-is "$(stat -c '%a %a' "$run_dir/bpf" "$run_dir/agents")" "700 700
-700 700" "so are pins and state"
+is "$(stat -c '%A' "$run_dir/bpf" "$run_dir/agents" | cut -c 1-9)" "drwx-----
+drwx-----" "so are pins and state"
 proxy=$(stat_of .proxy.pid)
 is "$(awk '/^(CapEff|CapPrm|CapBnd|NoNewPrivs)/ { printf "%s ", $2 }' "/proc/$proxy/status")" \
 	"0000000000000000 0000000000000000 0000000000000000 1 " "the proxy has no privileges"
@@ -77,6 +76,7 @@ like "$out" "pid=$weir_pid" "and says who is first"
 out=$("$weir" daemon --runtime-dir "$tmp/run2" 2>&1)
 is $? 1 "nor may it take the socket of the first"
 ok "which still answers" "$weir" status
+fails "and mounts nothing" mountpoint -q "$tmp/run2/bpf"
 rm -rf "$tmp/run2"
 
 # ---- attach
@@ -186,7 +186,7 @@ is $? 126 "run: 126 cannot be executed"
 is "$? $(test -e "$tmp/started" && echo started)" "125 " "run: not started with a bad policy"
 "$weir" run 2> /dev/null
 is $? 2 "run: usage"
-is "$("$weir" run --policy "$tmp/good.json" -- curl -sS -o /dev/null -w '%{http_code}' "http://127.0.0.1:$api_port/")" \
+is "$("$weir" run --policy "$tmp/good.json" -- curl -sS -o /dev/null -w '%{http_code}' "http://127.0.0.1:$api_port/v1/users")" \
 	200 "run: connections pass"
 is "$(echo data | "$weir" run -- cat)" data "run: stdin and stdout are the command's"
 is "$(SUDO_UID=65534 SUDO_GID=65534 SUDO_USER=nobody "$weir" run -- sh -c 'id -u; id -g; id -G; echo $SUDO_UID')" \
@@ -218,7 +218,7 @@ end_pid "$weir_pid"
 
 # ---- run with a daemon of its own
 unset WEIR_SOCKET
-is "$("$weir" run --private --policy "$tmp/good.json" -- curl -sS -o /dev/null -w '%{http_code}' "http://127.0.0.1:$api_port/")" \
+is "$("$weir" run --private --policy "$tmp/good.json" -- curl -sS -o /dev/null -w '%{http_code}' "http://127.0.0.1:$api_port/v1/users")" \
 	200 "private: connections pass"
 "$weir" run --private --policy "$tmp/good.json" -- sh -c 'exit 5'
 is $? 5 "private: exits as its command did"
@@ -228,7 +228,7 @@ is $? 125 "run: a named daemon that does not answer is an error"
 	out=$("$weir" run --private -- true 2>&1)
 	like "$out" "--policy FILE" "private: without any policy it says what to do"
 }
-"$weir" run --private --policy "$tmp/good.json" -- sh -c "echo up > $tmp/up3; exec sleep 984" &
+"$weir" run --private --policy "$tmp/good.json" -- sh -c "grep ^0:: /proc/self/cgroup > $tmp/up3; exec sleep 984" &
 pid=$!
 wait_for 10 test -s "$tmp/up3"
 kill -KILL $pid
@@ -241,9 +241,11 @@ fails "private, run killed: its processes are ended" pgrep -f 'sleep 984$'
 
 # ---- nothing is left
 clear_all
-is "$(grep -c ' - bpf ' /proc/self/mountinfo)" "$mounts_before" "no mounts are left"
+is "$(grep -E "$tmp|private-$pid" /proc/self/mountinfo)" "" "no mounts are left"
 root=$(awk '{ for (i = 7; i < NF; i++) if ($i == "-" && $(i + 1) == "cgroup2") { print $5; exit } }' \
 	/proc/self/mountinfo)
-is "$(find "$root/weir" -mindepth 1 -type d 2> /dev/null)" "" "no cgroups are left"
+path=$(cut -d: -f3 "$tmp/up3")
+is "$(test -n "$path" && ls -d "$root$path" 2> /dev/null)" "" "no cgroups are left"
+fails "no runtime directory is left" test -e "/run/weir/private-$pid"
 unlike "$(cat "$tmp/weir.log")" 'ERROR: (Address|Leak)Sanitizer|runtime error:|Assertion' "no sanitizer spoke"
 done_testing
