@@ -3,7 +3,22 @@
 
 #include <errno.h>
 
-enum { S_SIZE, S_EXT, S_SIZE_LF, S_DATA, S_DATA_CR, S_DATA_LF, S_OVER };
+enum {
+	S_SIZE,
+	/* extensions: ;name, ;name=value, ;name="quoted\" value" */
+	S_EXT_NEW, /* behind ';' */
+	S_EXT_NAME,
+	S_EXT_EQUALS, /* behind '=' */
+	S_EXT_VALUE,
+	S_EXT_QUOTED,
+	S_EXT_ESCAPED, /* behind a backslash in quotes */
+	S_EXT_UNQUOTED, /* behind the closing quote */
+	S_SIZE_LF,
+	S_DATA,
+	S_DATA_CR,
+	S_DATA_LF,
+	S_OVER,
+};
 
 static int hex_value(uint8_t c)
 {
@@ -14,13 +29,50 @@ static int hex_value(uint8_t c)
 	return -1;
 }
 
+/* One byte of an extension. False when it does not belong there. */
+static bool ext_byte(struct chunk *c, uint8_t b)
+{
+	bool token = http_is_token(slice_of(&b, 1));
+
+	switch (c->state) {
+	case S_EXT_NEW:
+	case S_EXT_EQUALS:
+		if (c->state == S_EXT_EQUALS && b == '"') {
+			c->state = S_EXT_QUOTED;
+			return true;
+		}
+		c->state = c->state == S_EXT_NEW ? S_EXT_NAME : S_EXT_VALUE;
+		return token;
+	case S_EXT_QUOTED:
+		if (b == '"')
+			c->state = S_EXT_UNQUOTED;
+		else if (b == '\\')
+			c->state = S_EXT_ESCAPED;
+		return b == '\t' || (b >= 0x20 && b < 0x7f);
+	case S_EXT_ESCAPED: c->state = S_EXT_QUOTED; return b == '\t' || (b >= 0x20 && b < 0x7f);
+	default: break;
+	}
+	if (b == '\r')
+		c->state = S_SIZE_LF;
+	else if (b == ';')
+		c->state = S_EXT_NEW;
+	else if (b == '=' && c->state == S_EXT_NAME)
+		c->state = S_EXT_EQUALS;
+	else
+		return token && c->state != S_EXT_UNQUOTED;
+	return true;
+}
+
 /* One byte of framing. Static text of what is wrong with it, or NULL. */
 static const char *framing_byte(struct chunk *c, uint8_t b)
 {
 	int v;
 
-	if (c->state <= S_EXT && ++c->line > CHUNK_LINE_MAX)
-		return "chunk-size line too long";
+	if (c->state > S_SIZE && c->state < S_SIZE_LF) {
+		if (++c->ext > CHUNK_EXT_MAX || ++c->line > CHUNK_LINE_MAX)
+			return "too many chunk extensions";
+		return ext_byte(c, b) ? NULL : "malformed chunk extension";
+	}
 	switch (c->state) {
 	case S_SIZE:
 		v = hex_value(b);
@@ -35,17 +87,9 @@ static const char *framing_byte(struct chunk *c, uint8_t b)
 		if (b == '\r')
 			c->state = S_SIZE_LF;
 		else if (b == ';')
-			c->state = S_EXT;
+			c->state = S_EXT_NEW;
 		else
 			return "malformed chunk size";
-		return NULL;
-	case S_EXT:
-		if (++c->ext > CHUNK_EXT_MAX)
-			return "too many chunk extensions";
-		if (b == '\r')
-			c->state = S_SIZE_LF;
-		else if (b != '\t' && (b < 0x20 || b >= 0x7f))
-			return "control character in a chunk extension";
 		return NULL;
 	case S_SIZE_LF:
 		if (b != '\n')

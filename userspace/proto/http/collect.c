@@ -65,9 +65,12 @@ int http_collect(struct http *h, enum dir d, bool trailer, struct slice in, size
 			s->lead = s->line = base + at;
 			continue;
 		}
-		if (!trailer && s->line == s->lead)
+		if (!trailer && s->line == s->lead) {
+			*ret_used = end;
+			s->offset += end;
 			return fault(reterr, end, -EBADMSG, 400, "empty line in place of a head",
 				     "RFC 9112 §2.2");
+		}
 		r = keep(s, in, at, ret_used, reterr);
 		return r < 0 ? r : 1;
 	}
