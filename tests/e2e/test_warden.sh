@@ -164,6 +164,9 @@ is "$("$weir" agents --json)" "" "nothing is listed"
 fails "detach again" "$weir" detach "$cgroup_path"
 ok "attach once more" "$weir" attach "$cgroup_path"
 wait_for 5 rmdir "$cgroup"
+remove_cgroup() { # done above
+	return 0
+}
 none() {
 	[ -z "$("$weir" agents --json)" ]
 }

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -42,7 +43,7 @@ static void __noreturn_fn child(const struct private_daemon *d, const char *cons
 				pid_t parent)
 {
 	sigset_t none;
-	int in = open("/dev/null", O_RDWR), out = STDERR_FILENO;
+	int in = open("/dev/null", O_RDWR), out = d->log >= 0 ? d->log : STDERR_FILENO;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -50,9 +51,7 @@ static void __noreturn_fn child(const struct private_daemon *d, const char *cons
 	prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0);
 	if (getppid() != parent)
 		_exit(1);
-	if (d->log[0])
-		out = open(d->log, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (in < 0 || out < 0 || dup2(out, STDERR_FILENO) < 0 || dup2(in, STDIN_FILENO) < 0 ||
+	if (in < 0 || dup2(out, STDERR_FILENO) < 0 || dup2(in, STDIN_FILENO) < 0 ||
 	    dup2(in, STDOUT_FILENO) < 0 || dup2(ready, 3) < 0 || fcntl(3, F_SETFD, 0) < 0 ||
 	    syscall(SYS_close_range, 4, ~0U, 0) < 0)
 		_exit(1);
@@ -63,11 +62,14 @@ static void __noreturn_fn child(const struct private_daemon *d, const char *cons
 /* Shows what it said before it gave up. */
 static void show_log(const struct private_daemon *d)
 {
-	_cleanup_(free_p) char *text = NULL;
-	size_t len;
+	char text[4096];
+	off_t at = 0;
+	ssize_t n;
 
-	if (d->log[0] && file_read(AT_FDCWD, d->log, 256 * 1024, &text, &len) == 0)
-		fwrite(text, 1, len, stderr);
+	while (d->log >= 0 && (n = pread(d->log, text, sizeof(text), at)) > 0) {
+		fwrite(text, 1, (size_t)n, stderr);
+		at += n;
+	}
 }
 
 int private_daemon_start(struct private_daemon *d, const char *store, bool policies, bool debug)
@@ -85,8 +87,7 @@ int private_daemon_start(struct private_daemon *d, const char *store, bool polic
 					"%s", DAEMON_POLICY_DIR);
 	(void)snprintf(d->dir, sizeof(d->dir), "%s/private-%d", DAEMON_RUNTIME_DIR, (int)self);
 	(void)snprintf(d->socket, sizeof(d->socket), "%s/weir.sock", d->dir);
-	if (!debug)
-		(void)snprintf(d->log, sizeof(d->log), "%s/daemon.log", d->dir);
+	d->log = debug ? -1 : memfd_create("weir-log", MFD_CLOEXEC);
 	if (!policies) /* the command brings its own: a directory without any stands for none */
 		argv[12] = d->dir;
 	r = dir_make(d->dir, 0700);
@@ -136,8 +137,8 @@ void private_daemon_stop(struct private_daemon *d)
 		(void)waitpid(d->pid, NULL, 0);
 	}
 	d->pid = 0;
-	if (d->log[0])
-		(void)unlink(d->log);
+	close_p(&d->log);
+	d->log = -1;
 	if (rmdir(d->dir) < 0 && errno != ENOENT)
 		(void)cli_fail(0, "%s stays: %s", d->dir, strerror(errno));
 }

@@ -12,7 +12,7 @@ struct private_daemon {
 	pid_t pid;	  /* 0 = none */
 	char dir[128];	  /* its runtime directory */
 	char socket[160];
-	char log[160];	  /* "" = stderr */
+	int log;	  /* what it says, in memory; -1 = goes to stderr */
 };
 
 /*

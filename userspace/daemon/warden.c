@@ -162,6 +162,9 @@ static int start(struct warden *w)
 		w->policies = place_policies(w, &w->n_policies);
 		r = MIN(w->policies, 0);
 	}
+	/* Before the kernel is touched: it tells whether another daemon is there. */
+	if (r == 0)
+		r = control_open(w);
 	if (r == 0) {
 		r = bpfctl_open(&bpf_cfg, &w->bpf, &err);
 		if (r < 0)
@@ -174,8 +177,6 @@ static int start(struct warden *w)
 	}
 	if (r == 0)
 		r = place_listeners(w);
-	if (r == 0)
-		r = control_open(w);
 	if (r == 0)
 		r = keeper_start(w);
 	return r;
@@ -196,6 +197,7 @@ int warden_main(const struct daemon_config *cfg)
 		.started_ns = clock_monotonic_ns(),
 	};
 	bool owned;
+	__u64 id;
 
 	if (geteuid() != 0) {
 		log_error("the daemon must be started as root");
@@ -211,11 +213,12 @@ int warden_main(const struct daemon_config *cfg)
 		turn(&w);
 	stop(&w);
 	owned = w.agents_dir >= 0; /* else the lock and all below are another daemon's */
-	if (owned && cfg->detach_on_exit && w.bpf) {
+	if (owned && cfg->detach_on_exit && w.bpf)
 		agents_detach_all(&w);
-		if (bpfctl_unpin_all(w.bpf) < 0)
-			log_error("pins stay path=%s", w.pin_dir);
-	}
+	/* With no cgroup attached the pins guard nothing. */
+	if (owned && w.bpf && (cfg->detach_on_exit || bpfctl_attached(w.bpf, &id, 1) == 0) &&
+	    bpfctl_unpin_all(w.bpf) < 0)
+		log_error("pins stay path=%s", w.pin_dir);
 	agents_free_all(&w);
 	w.bpf = bpfctl_close(w.bpf);
 	if (owned && cfg->detach_on_exit)
