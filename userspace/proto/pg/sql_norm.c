@@ -98,6 +98,9 @@ static size_t number(const uint8_t *p, size_t n, size_t i, bool *ret_whole)
 		while (i < n && class_of[p[i]] & C_DIGIT)
 			i++;
 	}
+	/* Larger ones may or may not be PostgreSQL's integer token, which grammar tells apart. */
+	if (i == from + digits && !*ret_whole)
+		return 0;
 	/* 123abc, 0x1f, 1_000 are junk or news; 1.2.3 is two numbers: not ours to tell */
 	if (i < n && (class_of[p[i]] & C_WORD || p[i] == '.'))
 		return 0;

@@ -388,13 +388,22 @@ static void walk_returning(struct pg_walk *w, size_t n, PgQuery__Node **list,
 	pg_walk_list(w, n, list);
 }
 
-/* pg_settings is a view whose UPDATE runs set_config. */
-static void check_settings_view(struct pg_walk *w, const PgQuery__RangeVar *rv)
+/* Rows of PostgreSQL's own catalogue are its objects, roles and settings. */
+void pg_check_catalog(struct pg_walk *w, const PgQuery__RangeVar *rv)
 {
-	if (!rv || !rv->relname || strcmp(rv->relname, "pg_settings") != 0)
+	bool qualified = rv && rv->schemaname && *rv->schemaname;
+
+	if (!rv || !rv->relname)
 		return;
-	w->effects |= OP_SESSION | OP_UNKNOWN;
-	w->sets_lexing = true;
+	if (qualified ? strcmp(rv->schemaname, "pg_catalog") != 0
+		      : strncmp(rv->relname, "pg_", 3) != 0)
+		return;
+	w->effects |= OP_SCHEMA | OP_GRANT | OP_ADMIN;
+	if (strcmp(rv->relname, "pg_settings") == 0) {
+		/* a view whose UPDATE runs set_config */
+		w->effects |= OP_SESSION | OP_UNKNOWN;
+		w->sets_lexing = true;
+	}
 }
 
 static void walk_select(struct pg_walk *w, const PgQuery__SelectStmt *s)
@@ -438,6 +447,7 @@ static void walk_insert(struct pg_walk *w, const PgQuery__InsertStmt *s)
 	w->effects |= OP_WRITE;
 	scope_open(w, &sc, s->with_clause);
 	pg_add_range_var(w, "table", s->relation, OP_WRITE);
+	pg_check_catalog(w, s->relation);
 	pg_walk_list(w, s->n_cols, s->cols);
 	/* INSERT … VALUES reads nothing by itself; the walk adds what is inside. */
 	if (s->select_stmt && s->select_stmt->node_case == PG_QUERY__NODE__NODE_SELECT_STMT &&
@@ -477,7 +487,7 @@ static void walk_update(struct pg_walk *w, const PgQuery__UpdateStmt *s)
 	w->effects |= OP_WRITE;
 	scope_open(w, &sc, s->with_clause);
 	pg_add_range_var(w, "table", s->relation, OP_WRITE);
-	check_settings_view(w, s->relation);
+	pg_check_catalog(w, s->relation);
 	pg_walk_list(w, s->n_target_list, s->target_list);
 	pg_walk_list(w, s->n_from_clause, s->from_clause);
 	walk_where(w, s->where_clause);
@@ -494,6 +504,7 @@ static void walk_delete(struct pg_walk *w, const PgQuery__DeleteStmt *s)
 	w->effects |= OP_DELETE;
 	scope_open(w, &sc, s->with_clause);
 	pg_add_range_var(w, "table", s->relation, OP_DELETE);
+	pg_check_catalog(w, s->relation);
 	pg_walk_list(w, s->n_using_clause, s->using_clause);
 	walk_where(w, s->where_clause);
 	walk_returning(w, s->n_returning_list, s->returning_list, s->relation);
@@ -525,7 +536,7 @@ static void walk_merge(struct pg_walk *w, const PgQuery__MergeStmt *s)
 	}
 	w->effects |= access;
 	pg_add_range_var(w, "table", s->relation, access);
-	check_settings_view(w, s->relation);
+	pg_check_catalog(w, s->relation);
 	pg_walk_node(w, s->source_relation);
 	pg_walk_node(w, s->join_condition);
 	pg_walk_list(w, s->n_merge_when_clauses, s->merge_when_clauses);
@@ -776,10 +787,10 @@ static void outer_limit(struct pg_walk *w, const PgQuery__SelectStmt *s)
 
 	if (!s->limit_count || s->limit_count->node_case != PG_QUERY__NODE__NODE_A_CONST)
 		return;
+	w->literal = true;
 	c = s->limit_count->a_const;
 	if (c->isnull || c->val_case != PG_QUERY__A__CONST__VAL_IVAL)
 		return;
-	w->literal = true;
 	pg_attr_int(w, "limit", c->ival->ival);
 }
 

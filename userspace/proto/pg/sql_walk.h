@@ -56,10 +56,15 @@ void pg_walk_stmt(struct pg_walk *w, const PgQuery__Node *stmt);
 void pg_walk_msg(struct pg_walk *w, const ProtobufCMessage *m);
 void pg_walk_node(struct pg_walk *w, const PgQuery__Node *n);
 void pg_walk_list(struct pg_walk *w, size_t n, PgQuery__Node **nodes);
+/* A list in which a table gets this access. */
+void pg_walk_list_as(struct pg_walk *w, size_t n, PgQuery__Node **nodes, uint32_t access);
 void pg_walk_children(struct pg_walk *w, const ProtobufCMessage *m);
 
 /* Statements that are no queries: true when it knew the statement. */
 bool pg_walk_ddl(struct pg_walk *w, const PgQuery__Node *n);
+bool pg_walk_define(struct pg_walk *w, const PgQuery__Node *n);
+void pg_walk_create_table(struct pg_walk *w, const PgQuery__CreateStmt *c, const char *what);
+void pg_walk_reindex(struct pg_walk *w, const PgQuery__ReindexStmt *r);
 /* GRANT and all that is about roles; called by pg_walk_ddl. */
 bool pg_walk_role(struct pg_walk *w, const PgQuery__Node *n);
 /* The verb of a statement, unless an outer one has named itself; its effects; and that literals count.
@@ -89,6 +94,9 @@ void pg_add_role(struct pg_walk *w, const PgQuery__RoleSpec *r, uint32_t access)
 void pg_attr_bool(struct pg_walk *w, const char *key, bool b);
 void pg_attr_int(struct pg_walk *w, const char *key, int64_t i);
 void pg_attr_text(struct pg_walk *w, const char *key, struct slice s);
+
+/* rv is written to: adds what that means when it is part of PostgreSQL's catalogue. */
+void pg_check_catalog(struct pg_walk *w, const PgQuery__RangeVar *rv);
 
 /* The value of a string constant, casts peeled off; NULL when it is none. */
 const char *pg_const_string(const PgQuery__Node *n);
