@@ -247,8 +247,9 @@ static uint8_t *put_op(uint8_t *p, const struct op *op, const struct verdict *v)
 }
 
 /*
- * zstd's fast level takes about 5 us for 2 KiB of JSON and 60 us for the 64 KiB at which recording
- * stops, less than what writing the pages that it spares would cost, so it is done at once.
+ * zstd at level 1 takes about 4 us for 2 KiB of JSON and 60 us for the 64 KiB at which recording
+ * stops, not more than writing the pages that it spares, so it is done at once. (The fast levels
+ * below take 20 % less time for 60 % more bytes.)
  */
 static uint8_t *put_data(uint8_t *p, struct slice data, ZSTD_CCtx *ctx)
 {
@@ -257,7 +258,7 @@ static uint8_t *put_data(uint8_t *p, struct slice data, ZSTD_CCtx *ctx)
 	if (data.len < STORE_COMPRESS_MIN)
 		return put_slice(p, E_DATA, data);
 	/* Straight behind where tag and length will stand; moved when the length turns out shorter. */
-	n = ZSTD_compressCCtx(ctx, p + FIELD_MAX, bound, data.ptr, data.len, -1);
+	n = ZSTD_compressCCtx(ctx, p + FIELD_MAX, bound, data.ptr, data.len, 1);
 	if (ZSTD_isError(n) || n > data.len - data.len / 8)
 		return put_slice(p, E_DATA, data);
 	*p++ = E_DATA_ZSTD;

@@ -240,7 +240,7 @@ static int count_key(struct find *f, const struct find_key *key, size_t *ret)
 static int plan_key(struct find *f, struct plan *p, const uint8_t *key, size_t len)
 {
 	struct find_source *src = &p->sources[p->n];
-	size_t n;
+	size_t n = 0;
 	int r;
 
 	*src = (struct find_source){ .type = SOURCE_KEY };
