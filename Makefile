@@ -141,13 +141,15 @@ $(BUILD)/tests/integration/%: $(BUILD)/obj/tests/integration/%.o $(TEST_SUPPORT_
 $(BUILD)/tests/bench/%: $(BUILD)/obj/tests/bench/%.o $(LIB)
 	$(link-plain)
 $(BUILD)/tests/bench/bench_connect: LIBS += -lcmocka # it borrows the lab of tests/bpf
+# Handlers' targets play their input through the harness of the unit tests.
+HARNESS_OBJS = $(addprefix $(BUILD)/obj/tests/support/,proto_fuzz.o proto_golden.o proto_harness.o)
 # With SAN=fuzz libFuzzer brings main; else fuzz_replay.c does, and plain gcc replays the corpus.
 ifeq ($(SAN),fuzz)
 $(BUILD)/tests/fuzz/%: ALL_LDFLAGS += -fsanitize=fuzzer
-$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(LIB)
+$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(HARNESS_OBJS) $(LIB)
 	$(link-plain)
 else
-$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(REPLAY_OBJ) $(LIB)
+$(BUILD)/tests/fuzz/%: $(BUILD)/obj/tests/fuzz/%.o $(REPLAY_OBJ) $(HARNESS_OBJS) $(LIB)
 	$(link-plain)
 endif
 
@@ -178,7 +180,7 @@ again = $(MAKE) --no-print-directory -j$(JOBS)
 give-back = @[ -z "$$SUDO_UID" ] || [ ! -d build ] || chown -R "$$SUDO_UID:$$SUDO_GID" build
 
 .PHONY: check check-bpf check-e2e test test-run
-check: test-bins ## unit, corpora, integration: no privileges, under a minute; T=word picks
+check: all test-bins ## unit, corpora, integration: no privileges, under a minute; T=word picks
 	$(Q)$(RUN_TESTS) $(CHECK_SUITES)
 
 check-bpf: all $(call pick,$(BPF_TEST_BINS)) ## root: the BPF programs in a private cgroup

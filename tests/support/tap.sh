@@ -47,7 +47,7 @@ ok() {
 	if [ "$status" -eq 0 ]; then
 		pass "$name"
 	else
-		not_ok "$name" "\`$*\` gave $status: $out"
+		not_ok "$name" "\`$*\` gave $status: $(tap_cut "$out")"
 	fi
 }
 
@@ -56,9 +56,18 @@ fails() {
 	local name=$1 out
 	shift
 	if out=$("$@" 2>&1); then
-		not_ok "$name" "\`$*\` succeeded: $out"
+		not_ok "$name" "\`$*\` succeeded: $(tap_cut "$out")"
 	else
 		pass "$name"
+	fi
+}
+
+# What a failure shows of a value: its beginning.
+tap_cut() {
+	if [ ${#1} -le 2000 ]; then
+		printf '%s' "$1"
+	else
+		printf '%s … %d characters in all' "${1:0:2000}" ${#1}
 	fi
 }
 
@@ -67,7 +76,7 @@ is() {
 	if [ "$1" = "$2" ]; then
 		pass "$3"
 	else
-		not_ok "$3" "got:    $1
+		not_ok "$3" "got:    $(tap_cut "$1")
 wanted: $2"
 	fi
 }
@@ -77,14 +86,14 @@ like() {
 	if [[ $1 =~ $2 ]]; then
 		pass "$3"
 	else
-		not_ok "$3" "got:    $1
+		not_ok "$3" "got:    $(tap_cut "$1")
 wanted: /$2/"
 	fi
 }
 
 unlike() {
 	if [[ $1 =~ $2 ]]; then
-		not_ok "$3" "got:          $1
+		not_ok "$3" "got:          $(tap_cut "$1")
 not expected: /$2/"
 	else
 		pass "$3"
