@@ -20,7 +20,7 @@ printf '{ "name": "bad",\n  "nonsense": 1 }\n' > "$tmp/bad.json"
 cp "$tmp/good.json" "$tmp/policy.json"
 
 start() {
-	"${own[@]}" "$weir" daemon --policy "$tmp/policy.json" --runtime-dir "$run_dir" --workers 1 "$@" \
+	"${own[@]}" "$weir" daemon --policy "$tmp/policy.json" --runtime-dir "$run_dir" --workers 1 \
 		>> "$tmp/weir.log" 2>&1 &
 	weir_pid=$!
 	wait_for 20 "$weir" status || {
@@ -192,6 +192,7 @@ is $? 2 "run: usage"
 is "$("$weir" run --policy "$tmp/good.json" -- curl -sS -o /dev/null -w '%{http_code}' "http://127.0.0.1:$api_port/v1/users")" \
 	200 "run: connections pass"
 is "$(echo data | "$weir" run -- cat)" data "run: stdin and stdout are the command's"
+# shellcheck disable=SC2016 # expanded by the inner shell
 is "$(SUDO_UID=65534 SUDO_GID=65534 SUDO_USER=nobody "$weir" run -- sh -c 'id -u; id -g; id -G; echo $SUDO_UID')" \
 	"65534
 65534

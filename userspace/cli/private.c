@@ -31,7 +31,9 @@ static bool has_policies(void)
 	while (dir && (d = readdir(dir)) && !found) {
 		size_t n = strlen(d->d_name);
 
-		found = d->d_name[0] != '.' && n > 5 && strcmp(d->d_name + n - 5, ".json") == 0;
+		found = d->d_name[0] != '.' && n > 5 &&
+			strcmp(d->d_name + n - 5, ".json") == 0 &&
+			strcmp(d->d_name, "schema.json") != 0;
 	}
 	if (dir)
 		closedir(dir);

@@ -301,7 +301,8 @@ static int is_policy_file(const struct dirent *d)
 {
 	size_t n = strlen(d->d_name);
 
-	return d->d_name[0] != '.' && n > 5 && strcmp(d->d_name + n - 5, ".json") == 0;
+	return d->d_name[0] != '.' && n > 5 && strcmp(d->d_name + n - 5, ".json") == 0 &&
+	       strcmp(d->d_name, "schema.json") != 0; /* may lie beside, as in policy/ */
 }
 
 static int files_add_dir(struct files *f, const char *dir)
