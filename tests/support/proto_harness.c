@@ -428,14 +428,14 @@ static void settle(struct play *y, enum dir first)
 		moved |= pull(y);
 		if (!y->m->clogged)
 			drain(y);
+		if (!moved && y->n_waits && y->m->late) {
+			answer(y, 0);
+			moved = true;
+		}
 		if (!moved) {
 			moved |= offer_eof(y, first);
 			moved |= offer_eof(y, dir_other(first));
 			moved |= pull(y);
-		}
-		if (!moved && y->n_waits && y->m->late) {
-			answer(y, 0);
-			moved = true;
 		}
 		if (!moved)
 			drain(y);

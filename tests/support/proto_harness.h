@@ -113,6 +113,19 @@ int harness_alloc_scenario(void *script);
 int harness_golden(const struct proto_class *class, const char *folder) __must_check;
 
 /*
+ * For fuzz targets: plays any bytes as a script and aborts when a promise is broken. The bytes are a
+ * list of pieces: one byte with the direction in bit 0 (1 = from the server), eof in bit 1, and in
+ * bit 2 that the n-th operation is denied, n being the piece's number; a 16-bit big-endian length;
+ * that many bytes of the stream. lim small, so that small inputs meet the limits.
+ */
+void harness_fuzz(const struct proto_class *class, const struct proto_limits *lim,
+		  const uint8_t *data, size_t size);
+/* Is each golden file's script a seed of that form, of the same name without ".txt", in corpus?
+ * Number of those that are not; -1 when there are no golden files. WEIR_GOLDEN_UPDATE=1 writes. */
+int harness_seeds(const struct proto_class *class, const char *golden,
+		  const char *corpus) __must_check;
+
+/*
  * One golden file's text as a script, in memory that golden_script_done frees. 0; -1 when it is
  * malformed (explained on stderr). *ret_expect is what stands below "---".
  */

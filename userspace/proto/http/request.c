@@ -156,11 +156,6 @@ static int allow(struct http *h)
 	int r;
 
 	http_body_begin(s, q, false, false);
-	if (s->form != BODY_NONE && s->eof) {
-		h->req = REQ_HEAD;
-		r = cut_short(h);
-		return r == -ENOMEM ? r : 0; /* the refusal is the answer; feed gives the error */
-	}
 	x = exchange_for_op(h);
 	if (!x || buf_put_slice(&s->out, buf_peek(&s->head)) < 0)
 		return http_fail_nomem(h, DIR_TO_SERVER);
@@ -170,7 +165,13 @@ static int allow(struct http *h)
 		       slice_ieq(q->upgrade, SLICE("websocket"));
 	http_collect_reset(s);
 	h->req = REQ_BODY;
-	return s->form == BODY_NONE ? request_done(h) : 0;
+	if (s->form == BODY_NONE)
+		return request_done(h);
+	if (s->eof) { /* the client went while the verdict was made; the next feed tells */
+		r = cut_short(h);
+		return r == -ENOMEM ? r : 0;
+	}
+	return 0;
 }
 
 static int deny(struct http *h, const struct verdict *v)

@@ -15,6 +15,12 @@ static void test_golden(void **state)
 	assert_int_equal(harness_golden(&proto_http, "tests/golden/http"), 0);
 }
 
+static void test_seeds(void **state)
+{
+	assert_int_equal(harness_seeds(&proto_http, "tests/golden/http", "tests/fuzz/corpus/http"),
+			 0);
+}
+
 /* Each is one whole request; status 0 = taken, nothing else would be. */
 static const struct {
 	unsigned status;
@@ -629,6 +635,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_seeds),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_responses),
 		cmocka_unit_test(test_head_limit),
