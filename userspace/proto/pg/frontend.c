@@ -34,10 +34,12 @@ static bool queue_full(const struct pg *p, uint8_t type)
 /* Gathers up to want bytes in fmsg. */
 static int gather(struct pg *p, struct slice in, size_t *pos, size_t want)
 {
-	size_t n = MIN(want - buf_len(&p->fmsg), in.len - *pos);
-	int r = buf_put(&p->fmsg, in.ptr + *pos, n);
+	size_t have = buf_len(&p->fmsg), n;
 
-	if (r < 0)
+	if (have >= want)
+		return 0;
+	n = MIN(want - have, in.len - *pos);
+	if (buf_put(&p->fmsg, in.ptr + *pos, n) < 0)
 		return pg_oom(p, DIR_TO_SERVER);
 	*pos += n;
 	return 0;
@@ -141,18 +143,20 @@ static int message(struct pg *p, struct slice in, size_t *pos)
 {
 	struct slice head;
 	bool streamed;
+	uint8_t type;
 	uint32_t len;
 	int r = gather(p, in, pos, HEADER);
 
 	if (r < 0 || buf_len(&p->fmsg) < HEADER)
 		return r;
 	head = buf_peek(&p->fmsg);
+	type = head.ptr[0];
 	len = pg_be32(head.ptr + 1);
-	r = check_header(p, head.ptr[0], len, &streamed);
+	r = check_header(p, type, len, &streamed);
 	if (r < 0)
 		return r;
 	if (streamed) {
-		p->ftype = head.ptr[0];
+		p->ftype = type;
 		p->fleft = len - 4;
 		p->fdrop = p->doomed && p->ftype == 'd';
 		if (!p->fdrop)
@@ -163,7 +167,7 @@ static int message(struct pg *p, struct slice in, size_t *pos)
 	r = gather(p, in, pos, (size_t)len + 1);
 	if (r < 0 || buf_len(&p->fmsg) < (size_t)len + 1)
 		return r;
-	r = pg_query_message(p, head.ptr[0], slice_from(buf_peek(&p->fmsg), HEADER));
+	r = pg_query_message(p, type, slice_from(buf_peek(&p->fmsg), HEADER));
 	if (r == 0 && p->work.kind == PG_WORK_NONE)
 		buf_consume(&p->fmsg, buf_len(&p->fmsg));
 	return r;
