@@ -81,8 +81,10 @@ const struct cli_command cli_cmd_agents = {
 	.name = "agents",
 	.args = "[--json]",
 	.summary = "list the attached cgroups",
-	.help = "  --json         one object a line: cgroup, id, container, policy, policy_source,\n"
-		"                 labels, since, processes (directly in it), state (attached; refused:\n"
+	.help = "  --json         one object a line: cgroup, id, container, policy, "
+		"policy_source,\n"
+		"                 labels, since, processes (directly in it), state (attached; "
+		"refused:\n"
 		"                 what was agreed was lost, attach it again; ending)\n"
 		"  --socket PATH  the daemon's control socket\n"
 		"\n"

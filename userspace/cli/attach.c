@@ -84,8 +84,8 @@ static int attach(const struct cli_command *cmd, int argc, char **argv)
 	if (r == CLI_OK) {
 		request = json_pack("{ss,ss,ss*,sO,sO*}", "command", "attach", "cgroup", a.cgroup,
 				    "container", a.container, "labels", a.labels, "policy", policy);
-		r = request ? client_call(cli_socket_path(a.socket), request, &answer) :
-			      cli_fail(CLI_NO, "cgroup and container must be UTF-8");
+		r = request ? client_call(cli_socket_path(a.socket), request, &answer)
+			    : cli_fail(CLI_NO, "cgroup and container must be UTF-8");
 	}
 	json_decref(a.labels);
 	json_decref(policy);
@@ -112,10 +112,13 @@ const struct cli_command cli_cmd_attach = {
 	.args = "CGROUP [--policy FILE] [--label K=V]… [--container NAME] [--json]",
 	.summary = "put a cgroup, and all below it, behind Weir",
 	.help = "CGROUP is a path within the v2 hierarchy (/agents.slice/a) or in the file system\n"
-		"(/sys/fs/cgroup/agents.slice/a). New connections of its processes go through Weir from\n"
-		"now on; those that are open already do not. Attaching again replaces policy and labels.\n"
+		"(/sys/fs/cgroup/agents.slice/a). New connections of its processes go through Weir "
+		"from\n"
+		"now on; those that are open already do not. Attaching again replaces policy and "
+		"labels.\n"
 		"\n"
-		"  --policy FILE     the policy for this cgroup alone, whatever its \"agents\" say;\n"
+		"  --policy FILE     the policy for this cgroup alone, whatever its \"agents\" "
+		"say;\n"
 		"                    without, that of the daemon's policies which matches best\n"
 		"  --label K=V       a label, for policies and for searching; may be repeated\n"
 		"  --container NAME  the container's name\n"

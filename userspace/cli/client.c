@@ -141,9 +141,9 @@ int client_call(const char *socket, json_t *take_request, json_t **ret)
 
 	if (fd < 0) {
 		json_decref(take_request);
-		return cli_fail(CLI_UNREACHABLE, "no daemon answers on %s: %s%s", socket,
-				strerror(-fd),
-				fd == -EACCES ? " (try as root)" : "; start one with `weir daemon`");
+		return cli_fail(
+			CLI_UNREACHABLE, "no daemon answers on %s: %s%s", socket, strerror(-fd),
+			fd == -EACCES ? " (try as root)" : "; start one with `weir daemon`");
 	}
 	r = client_ask(fd, take_request, &answer);
 	if (r == -EREMOTEIO) {
@@ -246,8 +246,8 @@ int client_cgroup(const char *text, bool must_exist, char *ret, size_t size)
 		return r == 0 ? CLI_OK : cli_fail(CLI_NO, "%s: %s", text, strerror(-r));
 	}
 	if (kind == KIND_V1)
-		return cli_fail(CLI_NO, "%s: is a cgroup of version 1; Weir needs one below %s", text,
-				root);
+		return cli_fail(CLI_NO, "%s: is a cgroup of version 1; Weir needs one below %s",
+				text, root);
 	/* "/sys/fs/cgroup/x" of one that is gone by now. */
 	if (strncmp(text, root, strlen(root)) == 0 && text[strlen(root)] == '/')
 		text += strlen(root);
@@ -259,7 +259,8 @@ int client_cgroup(const char *text, bool must_exist, char *ret, size_t size)
 	if (fd >= 0)
 		close(fd);
 	else if (kind == KIND_OTHER && text[0] == '/')
-		return cli_fail(CLI_NO, "%s: is not a cgroup (the v2 hierarchy is at %s)", text, root);
+		return cli_fail(CLI_NO, "%s: is not a cgroup (the v2 hierarchy is at %s)", text,
+				root);
 	else if (must_exist)
 		return cli_fail(CLI_NO, "%s: there is no such cgroup below %s", text, root);
 	memcpy(ret, clean, strlen(clean) + 1);

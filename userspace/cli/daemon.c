@@ -94,9 +94,8 @@ static int take_option(const struct cli_command *cmd, struct daemon_config *cfg,
 	case OPT_SOCKET: return set_path(cmd, &cfg->socket, optarg);
 	case OPT_RUNTIME: return set_path(cmd, &cfg->runtime_dir, optarg);
 	case OPT_USER:
-		return daemon_config_set(&cfg->user, optarg) < 0 ?
-			       cli_fail(CLI_NO, "out of memory") :
-			       CLI_OK;
+		return daemon_config_set(&cfg->user, optarg) < 0 ? cli_fail(CLI_NO, "out of memory")
+								 : CLI_OK;
 	case OPT_POLICY:
 		if (*first) { /* in place of those of the file */
 			for (unsigned i = 0; i < cfg->n_policies; i++)
@@ -162,7 +161,8 @@ const struct cli_command cli_cmd_daemon = {
 	.name = "daemon",
 	.args = "[OPTION]…",
 	.summary = "stand between attached cgroups and their servers (foreground, root)",
-	.help = "Runs until SIGTERM. SIGHUP reads the policies again; if they do not compile, the old\n"
+	.help = "Runs until SIGTERM. SIGHUP reads the policies again; if they do not compile, the "
+		"old\n"
 		"ones stay. While no daemon runs, connections of attached cgroups are refused.\n"
 		"\n"
 		"  --config FILE      settings, JSON (default /etc/weir/weir.json if it exists);\n"
@@ -173,10 +173,12 @@ const struct cli_command cli_cmd_daemon = {
 		"  --socket PATH      control socket (default /run/weir/weir.sock)\n"
 		"  --runtime-dir DIR  lock, pins, what is attached (default /run/weir)\n"
 		"  --workers N        the proxy's threads (default: one for each CPU)\n"
-		"  --user NAME        the proxy's user (default \"weir\" if it exists, else uid 61717)\n"
+		"  --user NAME        the proxy's user (default \"weir\" if it exists, else uid "
+		"61717)\n"
 		"  --ready-fd N       write a byte to this descriptor when all is up; systemd's\n"
 		"                     $NOTIFY_SOCKET is told as well\n"
-		"  --detach-on-exit   take all hooks off at the end in place of leaving them closed\n"
+		"  --detach-on-exit   take all hooks off at the end in place of leaving them "
+		"closed\n"
 		"  --debug            say more on stderr\n"
 		"\n"
 		"Example:\n"

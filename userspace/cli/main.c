@@ -9,16 +9,17 @@
 
 /* In the order in which people meet them. */
 static const struct cli_command *const commands[] = {
-	&cli_cmd_run,	 &cli_cmd_daemon, &cli_cmd_attach, &cli_cmd_detach,
+	&cli_cmd_run,    &cli_cmd_daemon, &cli_cmd_attach,   &cli_cmd_detach,
 	&cli_cmd_agents, &cli_cmd_status, &cli_cmd_sessions, &cli_cmd_show,
 	&cli_cmd_replay, &cli_cmd_search, &cli_cmd_policy,
 };
 
 static void table_print(FILE *out)
 {
-	fprintf(out, "usage: weir COMMAND [OPTION]…\n\n"
-		     "Weir stands between the processes of a cgroup and the servers they talk to: it\n"
-		     "judges each operation by a policy and records it.\n\n");
+	fprintf(out,
+		"usage: weir COMMAND [OPTION]…\n\n"
+		"Weir stands between the processes of a cgroup and the servers they talk to: it\n"
+		"judges each operation by a policy and records it.\n\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
 	fprintf(out, "\n`weir COMMAND --help` says more about each; try\n\n"

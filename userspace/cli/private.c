@@ -31,8 +31,7 @@ static bool has_policies(void)
 	while (dir && (d = readdir(dir)) && !found) {
 		size_t n = strlen(d->d_name);
 
-		found = d->d_name[0] != '.' && n > 5 &&
-			strcmp(d->d_name + n - 5, ".json") == 0 &&
+		found = d->d_name[0] != '.' && n > 5 && strcmp(d->d_name + n - 5, ".json") == 0 &&
 			strcmp(d->d_name, "schema.json") != 0;
 	}
 	if (dir)
@@ -76,17 +75,31 @@ static void show_log(const struct private_daemon *d)
 
 int private_daemon_start(struct private_daemon *d, const char *store, bool policies, bool debug)
 {
-	const char *argv[] = { "weir", "daemon", "--runtime-dir", d->dir, "--socket", d->socket,
-			       "--store", store, "--ready-fd", "3", "--detach-on-exit", "--policy",
-			       DAEMON_POLICY_DIR, debug ? "--debug" : NULL, NULL };
+	const char *argv[] = { "weir",
+			       "daemon",
+			       "--runtime-dir",
+			       d->dir,
+			       "--socket",
+			       d->socket,
+			       "--store",
+			       store,
+			       "--ready-fd",
+			       "3",
+			       "--detach-on-exit",
+			       "--policy",
+			       DAEMON_POLICY_DIR,
+			       debug ? "--debug" : NULL,
+			       NULL };
 	pid_t self = getpid();
 	struct pollfd p;
 	int ready[2], r;
 	char byte;
 
 	if (policies && !has_policies())
-		return cli_fail(CLI_NO, "no policy: name one by --policy FILE, or put some into "
-					"%s", DAEMON_POLICY_DIR);
+		return cli_fail(CLI_NO,
+				"no policy: name one by --policy FILE, or put some into "
+				"%s",
+				DAEMON_POLICY_DIR);
 	(void)snprintf(d->dir, sizeof(d->dir), "%s/private-%d", DAEMON_RUNTIME_DIR, (int)self);
 	(void)snprintf(d->socket, sizeof(d->socket), "%s/weir.sock", d->dir);
 	d->log = debug ? -1 : memfd_create("weir-log", MFD_CLOEXEC);

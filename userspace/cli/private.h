@@ -9,10 +9,10 @@
 #include "compiler.h"
 
 struct private_daemon {
-	pid_t pid;	  /* 0 = none */
-	char dir[128];	  /* its runtime directory */
+	pid_t pid; /* 0 = none */
+	char dir[128]; /* its runtime directory */
 	char socket[160];
-	int log;	  /* what it says, in memory; -1 = goes to stderr */
+	int log; /* what it says, in memory; -1 = goes to stderr */
 };
 
 /*
@@ -20,8 +20,8 @@ struct private_daemon {
  * /etc/weir/policy.d, which must then hold something. CLI_OK, or another status told on stderr, with
  * nothing left behind.
  */
-int private_daemon_start(struct private_daemon *d, const char *store, bool policies, bool debug)
-	__must_check;
+int private_daemon_start(struct private_daemon *d, const char *store, bool policies,
+			 bool debug) __must_check;
 /* Ends it and removes its directory. Harmless when there is none. */
 void private_daemon_stop(struct private_daemon *d);
 

@@ -57,7 +57,7 @@ struct run {
 	bool attached;
 	uid_t uid;
 	gid_t gid;
-	char user[256];	 /* whose groups the command gets; "" = keep ours */
+	char user[256]; /* whose groups the command gets; "" = keep ours */
 	char home[4096]; /* of that user */
 	sigset_t old_mask;
 };
@@ -113,10 +113,9 @@ static int find_user(struct run *run)
 	run->uid = (uid_t)uid;
 	run->gid = (gid_t)gid;
 	pw = getpwuid(run->uid);
-	if (pw && (snprintf(run->user, sizeof(run->user), "%s", pw->pw_name) >=
-			   (int)sizeof(run->user) ||
-		   snprintf(run->home, sizeof(run->home), "%s", pw->pw_dir) >=
-			   (int)sizeof(run->home)))
+	if (pw &&
+	    (snprintf(run->user, sizeof(run->user), "%s", pw->pw_name) >= (int)sizeof(run->user) ||
+	     snprintf(run->home, sizeof(run->home), "%s", pw->pw_dir) >= (int)sizeof(run->home)))
 		return cli_fail(EXIT_NOT_STARTED, "the user's passwd entry is too long");
 	return CLI_OK;
 }
@@ -137,10 +136,11 @@ static int find_daemon(struct run *run)
 		store = json_string_value(json_object_get(answer, "store"));
 		r = r == 0 && store && strcmp(store, run->store) == 0 ? CLI_OK : CLI_NO;
 		if (r != CLI_OK)
-			r = cli_fail(EXIT_NOT_STARTED,
-				     "the daemon that runs records in %s; leave --store out, or give "
-				     "--private for a daemon of this command's own",
-				     store ? store : "another store");
+			r = cli_fail(
+				EXIT_NOT_STARTED,
+				"the daemon that runs records in %s; leave --store out, or give "
+				"--private for a daemon of this command's own",
+				store ? store : "another store");
 		json_decref(answer);
 		return r;
 	}
@@ -173,7 +173,8 @@ static int make_cgroup(struct run *run)
 		continue;
 	if (r == 0)
 		return CLI_OK;
-	(void)cli_fail(EXIT_NOT_STARTED, "cannot make the cgroup %s: %s", run->cgroup, strerror(-r));
+	(void)cli_fail(EXIT_NOT_STARTED, "cannot make the cgroup %s: %s", run->cgroup,
+		       strerror(-r));
 	run->cgroup[0] = '\0';
 	return EXIT_NOT_STARTED;
 }
@@ -190,8 +191,7 @@ static int attach(struct run *run)
 		       &answer);
 	if (r < 0)
 		(void)cli_fail(EXIT_NOT_STARTED, "cannot intercept, %s is not started: %s",
-			       run->argv[0],
-			       r == -EREMOTEIO ? client_error(answer) : strerror(-r));
+			       run->argv[0], r == -EREMOTEIO ? client_error(answer) : strerror(-r));
 	json_decref(answer);
 	run->attached = r == 0;
 	return r == 0 ? CLI_OK : EXIT_NOT_STARTED;
@@ -302,6 +302,20 @@ static int wait_command(pid_t pid, const sigset_t *set)
 	}
 }
 
+/* ^C while all was being made ready: the command, which would have got it, does not exist yet. */
+static int asked_to_stop(void)
+{
+	static const int ends[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP };
+	sigset_t pending;
+
+	if (sigpending(&pending) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
+		if (sigismember(&pending, ends[i]) == 1)
+			return 128 + ends[i];
+	return 0;
+}
+
 static int run_command(struct run *run)
 {
 	int tty = open("/dev/tty", O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -385,8 +399,10 @@ static void clean_up(struct run *run)
 	if (run->cgroup[0]) {
 		r = end_leftovers(run);
 		if (r < 0)
-			(void)cli_fail(0, "%s: processes are left and cannot be ended; it stays "
-					  "attached", run->cgroup);
+			(void)cli_fail(0,
+				       "%s: processes are left and cannot be ended; it stays "
+				       "attached",
+				       run->cgroup);
 	}
 	if (run->attached && r == 0) {
 		r = client_ask(run->control,
@@ -422,8 +438,9 @@ static int run_main(const struct cli_command *cmd, int argc, char **argv)
 	}
 	if (geteuid() != 0) {
 		json_decref(run.labels);
-		return cli_fail(EXIT_NOT_STARTED, "must be root to attach; try `sudo weir run …` (the "
-						  "command itself runs as you)");
+		return cli_fail(EXIT_NOT_STARTED,
+				"must be root to attach; try `sudo weir run …` (the "
+				"command itself runs as you)");
 	}
 	/* From here on signals wait, so that nothing is left behind half done. */
 	sigemptyset(&set);
@@ -445,6 +462,8 @@ static int run_main(const struct cli_command *cmd, int argc, char **argv)
 	if (r == CLI_OK)
 		r = attach(&run);
 	if (r == CLI_OK)
+		r = asked_to_stop();
+	if (r == CLI_OK)
 		r = run_command(&run);
 	clean_up(&run);
 	return r;
@@ -454,13 +473,18 @@ const struct cli_command cli_cmd_run = {
 	.name = "run",
 	.args = "[--policy FILE] [--label K=V]… [--name NAME] -- COMMAND…",
 	.summary = "run a command behind Weir",
-	.help = "Makes a cgroup, attaches it, runs COMMAND in it as the user who called sudo, and exits as\n"
-		"COMMAND did (128+N when signal N ended it, 126 it cannot be executed, 127 there is no\n"
-		"such command, 125 Weir could not intercept and COMMAND was not started). What COMMAND\n"
+	.help = "Makes a cgroup, attaches it, runs COMMAND in it as the user who called sudo, and "
+		"exits as\n"
+		"COMMAND did (128+N when signal N ended it, 126 it cannot be executed, 127 there "
+		"is no\n"
+		"such command, 125 Weir could not intercept and COMMAND was not started). What "
+		"COMMAND\n"
 		"leaves running is ended. Starts a daemon for itself when none is running.\n"
 		"\n"
-		"  --policy FILE   the policy for this command, whatever its \"agents\" say; without,\n"
-		"                  that of the daemon's policies (/etc/weir/policy.d) which matches\n"
+		"  --policy FILE   the policy for this command, whatever its \"agents\" say; "
+		"without,\n"
+		"                  that of the daemon's policies (/etc/weir/policy.d) which "
+		"matches\n"
 		"                  the cgroup /weir/run-…, the name or a label\n"
 		"  --label K=V     a label, for policies and for searching; may be repeated\n"
 		"  --name NAME     recorded and matched as the container's name\n"
@@ -470,6 +494,7 @@ const struct cli_command cli_cmd_run = {
 		"  --debug         show what a daemon of its own says\n"
 		"\n"
 		"Example:\n"
-		"  sudo weir run --policy orders.json --label team=billing -- psql -h db.internal\n",
+		"  sudo weir run --policy orders.json --label team=billing -- psql -h "
+		"db.internal\n",
 	.run = run_main,
 };

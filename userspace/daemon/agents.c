@@ -73,9 +73,10 @@ static int adopt_one(struct warden *w, __u64 id)
 	if (r < 0) {
 		if (r == -ENOMEM)
 			return r;
-		log_error("what was agreed for an attached cgroup is lost, all its connections will "
-			  "be refused until it is attached again cgroup=%s error=\"%s\"",
-			  path, strerror(-r));
+		log_error(
+			"what was agreed for an attached cgroup is lost, all its connections will "
+			"be refused until it is attached again cgroup=%s error=\"%s\"",
+			path, strerror(-r));
 		r = attached_new_lost(path, id, clock_realtime_ns(), &a);
 		if (r < 0)
 			return r;
@@ -159,9 +160,9 @@ static int request_cgroup(struct warden *w, struct client *c, const char *path, 
 	fd = cgroup_open(path);
 	if (fd < 0) {
 		control_refuse(w, c->id, fd == -ENOENT ? "not-found" : "invalid", "%s: %s", path,
-			       fd == -ENOENT  ? "there is no such cgroup" :
-			       fd == -ENOTSUP ? "no cgroup v2 hierarchy is mounted" :
-						strerror(-fd));
+			       fd == -ENOENT    ? "there is no such cgroup"
+			       : fd == -ENOTSUP ? "no cgroup v2 hierarchy is mounted"
+						: strerror(-fd));
 		return fd;
 	}
 	r = bpfctl_cgroup_id(fd, ret_id);
@@ -214,9 +215,9 @@ void agents_attach_begin(struct warden *w, struct client *c, const json_t *reque
 	ipc_msg_done(&msg);
 	if (r < 0) {
 		control_refuse(w, c->id, r == -ENOTCONN ? "restarting" : "failed", "%s",
-			       r == -ENOTCONN ? "the proxy is being restarted" :
-			       r == -EMSGSIZE ? "the labels are too long together" :
-						strerror(-r));
+			       r == -ENOTCONN   ? "the proxy is being restarted"
+			       : r == -EMSGSIZE ? "the labels are too long together"
+						: strerror(-r));
 		return;
 	}
 	if (fresh->owner)
@@ -359,8 +360,8 @@ json_t *agents_list(struct warden *w)
 		if (o && a->lost)
 			(void)json_object_set_new(o, "state", json_string("refused"));
 		else if (o)
-			(void)json_object_set_new(
-				o, "state", json_string(a->ending ? "ending" : "attached"));
+			(void)json_object_set_new(o, "state",
+						  json_string(a->ending ? "ending" : "attached"));
 		if (!list || !o || json_array_append_new(list, o) < 0) {
 			json_decref(list);
 			return NULL;

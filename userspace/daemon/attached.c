@@ -217,8 +217,9 @@ int attached_load(int dir_fd, __u64 cgroup_id, const char *path, const char *boo
 	if (r < 0)
 		return r;
 	file = json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
-	if (!file || json_unpack(file, "{s:i,s:s,s:I,s:I,s:o}", "version", &version, "boot_id",
-				 &boot, "cgroup_id", &id, "since_ns", &since, "agent", &doc) < 0 ||
+	if (!file ||
+	    json_unpack(file, "{s:i,s:s,s:I,s:I,s:o}", "version", &version, "boot_id", &boot,
+			"cgroup_id", &id, "since_ns", &since, "agent", &doc) < 0 ||
 	    version != 1) {
 		json_decref(file);
 		return -EBADMSG;

@@ -20,10 +20,10 @@ struct attached {
 	struct list_node node;
 	__u64 cgroup_id;
 	__u64 since_ns; /* realtime */
-	json_t *doc;	/* as in the file and in control requests: cgroup, container, labels, policy */
-	__u64 owner;	/* control client to whose connection it is bound; 0 = none */
-	bool lost;	/* no usable file: everything is refused until it is attached again */
-	bool ending;	/* its owner is gone: killed, then detached */
+	json_t *doc; /* as in the file and in control requests: cgroup, container, labels, policy */
+	__u64 owner; /* control client to whose connection it is bound; 0 = none */
+	bool lost; /* no usable file: everything is refused until it is attached again */
+	bool ending; /* its owner is gone: killed, then detached */
 };
 
 /*
@@ -33,8 +33,8 @@ struct attached {
 int attached_new(const json_t *request, __u64 cgroup_id, __u64 since_ns, struct attached **ret,
 		 const char **reterr) __must_check;
 /* One of which nothing is known but its path. 0 or -ENOMEM. */
-int attached_new_lost(const char *cgroup, __u64 cgroup_id, __u64 since_ns, struct attached **ret)
-	__must_check;
+int attached_new_lost(const char *cgroup, __u64 cgroup_id, __u64 since_ns,
+		      struct attached **ret) __must_check;
 struct attached *attached_free(struct attached *a);
 DEFINE_CLEANUP(struct attached, attached_free);
 

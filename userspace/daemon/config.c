@@ -103,7 +103,8 @@ static int take_policies(struct daemon_config *c, const json_t *v, struct daemon
 	c->policies_given = true;
 	json_array_foreach(v, i, item) {
 		if (!json_is_string(item) || json_string_value(item)[0] != '/')
-			return fail(e, -EINVAL, "\"policies\": entry %zu is no absolute path", i + 1);
+			return fail(e, -EINVAL, "\"policies\": entry %zu is no absolute path",
+				    i + 1);
 		r = daemon_config_add_policy(c, json_string_value(item));
 		if (r < 0)
 			return fail(e, r, "\"policies\": %s",
@@ -150,9 +151,9 @@ static int take(struct daemon_config *c, const char *key, const json_t *v,
 	if (strcmp(key, "user") == 0) {
 		if (!json_is_string(v) || !json_string_length(v))
 			return fail(e, -EINVAL, "\"user\" must be a user's name");
-		return daemon_config_set(&c->user, json_string_value(v)) < 0 ?
-			       fail(e, -ENOMEM, "out of memory") :
-			       0;
+		return daemon_config_set(&c->user, json_string_value(v)) < 0
+			       ? fail(e, -ENOMEM, "out of memory")
+			       : 0;
 	}
 	if (strcmp(key, "workers") == 0) {
 		json_int_t n = json_integer_value(v);

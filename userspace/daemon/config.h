@@ -14,7 +14,7 @@
 
 enum {
 	DAEMON_FILE_MAX = 1024 * 1024, /* bytes of the configuration file */
-	DAEMON_POLICIES_MAX = 256,     /* files and directories that may be named */
+	DAEMON_POLICIES_MAX = 256, /* files and directories that may be named */
 	DAEMON_WORKERS_MAX = 64,
 	/* The proxy's user where there is no "weir" in passwd: above what adduser and the usual
 	 * containers hand out, below nobody. */
@@ -22,18 +22,18 @@ enum {
 };
 
 struct daemon_config {
-	char *store;	   /* all four are heap strings and never NULL after _init */
+	char *store; /* all four are heap strings and never NULL after _init */
 	char *socket;
 	char *runtime_dir;
-	char *user;	   /* name or number; "" = "weir" if there is one, else DAEMON_FALLBACK_ID */
-	char **policies;   /* files and directories; none = DAEMON_POLICY_DIR if it exists */
+	char *user; /* name or number; "" = "weir" if there is one, else DAEMON_FALLBACK_ID */
+	char **policies; /* files and directories; none = DAEMON_POLICY_DIR if it exists */
 	unsigned n_policies;
 	bool policies_given; /* also when the list is empty */
-	unsigned workers;  /* 1 to DAEMON_WORKERS_MAX */
-	bool sync_each;	   /* record.sync: "operation" */
+	unsigned workers; /* 1 to DAEMON_WORKERS_MAX */
+	bool sync_each; /* record.sync: "operation" */
 	bool debug;
 	bool detach_on_exit;
-	int ready_fd;	   /* gets a byte when all is up; -1 = none */
+	int ready_fd; /* gets a byte when all is up; -1 = none */
 };
 
 struct daemon_config_err {
@@ -47,8 +47,8 @@ void daemon_config_done(struct daemon_config *c);
  * Reads a file over what is there. 0; -ENOENT there is no such file; -EINVAL bad JSON, an unknown key,
  * a wrong type or range; -EMSGSIZE; -ENOMEM; reads' own. *reterr is set on all but -ENOENT.
  */
-int daemon_config_load(struct daemon_config *c, const char *path, struct daemon_config_err *reterr)
-	__must_check;
+int daemon_config_load(struct daemon_config *c, const char *path,
+		       struct daemon_config_err *reterr) __must_check;
 /* One more in the list of policies. 0, -ENOMEM, -EMSGSIZE too many. */
 int daemon_config_add_policy(struct daemon_config *c, const char *path) __must_check;
 /* Replaces one of the strings. 0 or -ENOMEM. */

@@ -296,8 +296,8 @@ static void handle(struct warden *w, struct client *c, const json_t *request)
 		r = keeper_reload(w, c->id);
 		if (r < 0)
 			control_refuse(w, c->id, r == -ENOTCONN ? "restarting" : "failed", "%s",
-				       r == -ENOTCONN ? "the proxy is being restarted" :
-							strerror(-r));
+				       r == -ENOTCONN ? "the proxy is being restarted"
+						      : strerror(-r));
 	} else if (strcmp(command, "stop") == 0) {
 		log_info("told to stop pid=%d", (int)c->pid);
 		control_answer(w, c->id, NULL);

@@ -12,7 +12,8 @@
 int file_read(int dir_fd, const char *path, size_t max, char **ret, size_t *ret_len)
 {
 	/* NONBLOCK: opening somebody's FIFO must not hang us. */
-	_cleanup_(close_p) int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	_cleanup_(close_p) int fd =
+		openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat st;
 	struct buf b;
 	int r = 0;

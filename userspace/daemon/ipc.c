@@ -13,9 +13,9 @@
 #define BUNDLE_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 
 enum {
-	BUNDLE_SOURCES_MAX = 4096,  /* a list of empty policies that eats memory */
-	BUNDLE_NAME_MAX = 4096,	    /* bytes of one name, NUL included */
-	SEND_TIMEOUT_MS = 5000,	    /* a peer that stopped reading would stop us as well */
+	BUNDLE_SOURCES_MAX = 4096, /* a list of empty policies that eats memory */
+	BUNDLE_NAME_MAX = 4096, /* bytes of one name, NUL included */
+	SEND_TIMEOUT_MS = 5000, /* a peer that stopped reading would stop us as well */
 };
 
 /* The bundle: this head, an entry for each source, then name NUL json NUL for each. */
@@ -78,10 +78,8 @@ static bool type_known(__u32 type)
 	case IPC_STATUS:
 	case IPC_STOP:
 	case IPC_ACK:
-	case IPC_RESOLVE:
-		return true;
-	default:
-		return false;
+	case IPC_RESOLVE: return true;
+	default: return false;
 	}
 }
 
@@ -265,9 +263,9 @@ int ipc_bundle_new(const struct policy_source *sources, size_t n)
 /* The whole file into a fresh allocation. */
 static int bundle_slurp(int fd, char **ret, size_t *ret_len)
 {
-	const size_t most = sizeof(struct bundle_head) + POLICY_TEXT_MAX +
-			    (size_t)BUNDLE_SOURCES_MAX *
-				    (sizeof(struct bundle_entry) + BUNDLE_NAME_MAX + 1);
+	const size_t most =
+		sizeof(struct bundle_head) + POLICY_TEXT_MAX +
+		(size_t)BUNDLE_SOURCES_MAX * (sizeof(struct bundle_entry) + BUNDLE_NAME_MAX + 1);
 	_cleanup_(free_p) char *mem = NULL;
 	struct stat st;
 	size_t len, done = 0;

@@ -56,11 +56,10 @@ static void pending_fail_all(struct warden *w)
 			/* The next proxy will not be told of it: gone is gone. */
 			control_answer(w, p->client, NULL);
 			break;
-		case IPC_STATUS:
-			control_status(w, p->client, NULL);
-			break;
+		case IPC_STATUS: control_status(w, p->client, NULL); break;
 		default:
-			control_refuse(w, p->client, "restarting", "the proxy ended; it is being restarted");
+			control_refuse(w, p->client, "restarting",
+				       "the proxy ended; it is being restarted");
 			break;
 		}
 		pending_free(w, p);
@@ -136,8 +135,8 @@ static int spawn(struct warden *w)
 
 /* Sends and remembers, whatever the state. Consumes fresh on success only; then *ret_p (when not NULL)
  * is what was remembered. */
-static int ask(struct warden *w, struct ipc_msg *m, __u64 client, struct attached *fresh, bool first,
-	       struct pending **ret_p)
+static int ask(struct warden *w, struct ipc_msg *m, __u64 client, struct attached *fresh,
+	       bool first, struct pending **ret_p)
 {
 	struct proxy *p = &w->proxy;
 	struct pending *n;
@@ -149,8 +148,9 @@ static int ask(struct warden *w, struct ipc_msg *m, __u64 client, struct attache
 	if (!n)
 		return -ENOMEM;
 	n->request = m->head.request = ++p->last_request;
-	n->deadline_ns = clock_monotonic_ns() +
-			 (first || m->head.type == IPC_POLICIES ? SETUP_TIMEOUT_NS : ASK_TIMEOUT_NS);
+	n->deadline_ns =
+		clock_monotonic_ns() +
+		(first || m->head.type == IPC_POLICIES ? SETUP_TIMEOUT_NS : ASK_TIMEOUT_NS);
 	n->client = client;
 	n->type = m->head.type;
 	n->cgroup_id = m->head.cgroup_id;
@@ -314,7 +314,8 @@ static void all_told(struct warden *w)
 	if (p->ever_ready)
 		return;
 	for (size_t i = 0; i < LISTENERS; i++)
-		if (w->listeners[i] >= 0 && bpfctl_listener_set(w->bpf, w->listeners[i], &err) < 0) {
+		if (w->listeners[i] >= 0 &&
+		    bpfctl_listener_set(w->bpf, w->listeners[i], &err) < 0) {
 			log_error("cannot register a listener: %s", err.message);
 			w->exit_status = 1;
 			return;
@@ -336,7 +337,8 @@ static void first_refused(struct warden *w, const struct pending *p, const char 
 				  attached_path(a), message);
 			a->lost = true;
 			if (attached_to_msg(a, &msg_out) == 0)
-				(void)ask(w, &msg_out, 0, NULL, true, NULL); /* failing kills the proxy */
+				(void)ask(w, &msg_out, 0, NULL, true,
+					  NULL); /* failing kills the proxy */
 			ipc_msg_done(&msg_out);
 			return;
 		}

@@ -91,9 +91,9 @@ int place_runtime(struct warden *w)
 	char agents[4096];
 	int r = boot_id_read(w);
 
-	if (r == 0 && (snprintf(agents, sizeof(agents), "%s/agents", dir) >= (int)sizeof(agents) ||
-		       snprintf(w->pin_dir, sizeof(w->pin_dir), "%s/bpf", dir) >=
-			       (int)sizeof(w->pin_dir)))
+	if (r == 0 &&
+	    (snprintf(agents, sizeof(agents), "%s/agents", dir) >= (int)sizeof(agents) ||
+	     snprintf(w->pin_dir, sizeof(w->pin_dir), "%s/bpf", dir) >= (int)sizeof(w->pin_dir)))
 		r = -ENAMETOOLONG;
 	if (r == 0)
 		r = dir_make(dir, 0755);

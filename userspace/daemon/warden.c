@@ -63,9 +63,7 @@ static void signals_read(struct warden *w)
 
 	while (read(w->signals, &si, sizeof(si)) == sizeof(si)) {
 		switch (si.ssi_signo) {
-		case SIGCHLD:
-			reap(w);
-			break;
+		case SIGCHLD: reap(w); break;
 		case SIGHUP:
 			log_info("reloading the policies");
 			if (keeper_reload(w, 0) < 0)

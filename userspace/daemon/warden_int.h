@@ -14,7 +14,7 @@
 #include "daemon/ipc.h"
 
 enum {
-	CLIENTS_MAX = 64,	/* on the control socket: root's own, but bounded */
+	CLIENTS_MAX = 64, /* on the control socket: root's own, but bounded */
 	PENDING_MAX = 2 * ATTACHED_MAX,
 	LISTENERS = 2,
 };
@@ -25,7 +25,7 @@ enum source { SOURCE_SIGNAL = 1, SOURCE_CONTROL, SOURCE_PROXY, SOURCE_CLIENT };
 #define SOURCE_TAG(kind, id) ((__u64)(kind) << 56 | (id))
 
 enum proxy_state {
-	PROXY_DOWN,	/* to be started at next_start_ns */
+	PROXY_DOWN, /* to be started at next_start_ns */
 	PROXY_STARTING, /* being told what there is */
 	PROXY_READY,
 	PROXY_STOPPING, /* was told to finish */
@@ -36,13 +36,13 @@ struct pending {
 	struct list_node node;
 	__u64 request;
 	__u64 deadline_ns;
-	__u64 client;	/* who waits for the answer; 0 = nobody */
+	__u64 client; /* who waits for the answer; 0 = nobody */
 	enum ipc_type type;
 	struct attached *fresh; /* IPC_AGENT of an attach: what to do when it is acknowledged */
 	__u64 cgroup_id;
-	int policies;	/* bundle that is offered; -1 = none */
+	int policies; /* bundle that is offered; -1 = none */
 	unsigned n_policies;
-	bool first;	/* part of the proxy's start: its failure is the start's */
+	bool first; /* part of the proxy's start: its failure is the start's */
 };
 
 struct proxy {
@@ -66,9 +66,9 @@ struct client {
 	struct buf in, out;
 	__u64 deadline_ns;
 	size_t scanned; /* bytes of `in` without a newline */
-	bool waiting;	/* a request is being worked on: no further one is begun */
-	bool closing;	/* after what is in out */
-	bool owner;	/* agents are bound to this connection: no idle timeout */
+	bool waiting; /* a request is being worked on: no further one is begun */
+	bool closing; /* after what is in out */
+	bool owner; /* agents are bound to this connection: no idle timeout */
 };
 
 struct warden {
@@ -126,8 +126,8 @@ void keeper_stop(struct warden *w);
  * Sends m (its request is set here) and remembers what it waits for. 0; -ENOTCONN the proxy is not
  * ready; -ENOBUFS too much is waiting; -ENOMEM. On 0 fresh is the keeper's.
  */
-int keeper_ask(struct warden *w, struct ipc_msg *m, __u64 client, struct attached *fresh)
-	__must_check;
+int keeper_ask(struct warden *w, struct ipc_msg *m, __u64 client,
+	       struct attached *fresh) __must_check;
 /* Reads the policy files again and offers them. */
 int keeper_reload(struct warden *w, __u64 client) __must_check;
 

@@ -92,7 +92,10 @@ static void test_kept_and_read_back(void **state)
 static void test_damaged_files(void **state)
 {
 	static const char *const bad[] = {
-		"", "{", "[]", "{\"version\": 2}",
+		"",
+		"{",
+		"[]",
+		"{\"version\": 2}",
 		"{\"version\":1,\"boot_id\":\"b\",\"cgroup_id\":42,\"since_ns\":1}",
 		"{\"version\":1,\"boot_id\":\"b\",\"cgroup_id\":42,\"since_ns\":1,"
 		"\"agent\":{\"cgroup\":\"/a/b\",\"policy\":{\"name\":\"x\"}}}",
@@ -187,12 +190,9 @@ static void test_cgroup_paths(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_kept_and_read_back),
-		cmocka_unit_test(test_damaged_files),
-		cmocka_unit_test(test_lost_refuses),
-		cmocka_unit_test(test_requests_refused),
-		cmocka_unit_test(test_file_names),
-		cmocka_unit_test(test_cgroup_paths),
+		cmocka_unit_test(test_kept_and_read_back), cmocka_unit_test(test_damaged_files),
+		cmocka_unit_test(test_lost_refuses),       cmocka_unit_test(test_requests_refused),
+		cmocka_unit_test(test_file_names),         cmocka_unit_test(test_cgroup_paths),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

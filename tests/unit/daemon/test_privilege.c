@@ -17,10 +17,10 @@
 enum { SOME_ID = 61717 };
 
 /* What the child saw; its exit status is the number of the line that failed, from 1. */
-#define CHILD_CHECK(n, cond)                                                                       \
-	do {                                                                                       \
-		if (!(cond))                                                                       \
-			_exit(n);                                                                  \
+#define CHILD_CHECK(n, cond)      \
+	do {                      \
+		if (!(cond))      \
+			_exit(n); \
 	} while (0)
 
 static bool status_says(const char *key, const char *value)
