@@ -165,6 +165,7 @@ struct draft {
 	size_t n_stmts;
 	bool parsed;
 	bool literal; /* another literal could mean other facts */
+	bool limit;   /* another number in LIMIT could */
 };
 
 static void *tree_alloc(void *arena, size_t size)
@@ -239,6 +240,7 @@ static int draft_stmt(struct pg_sql *s, struct slice text, const PgQuery__RawStm
 		.may_set_lexing = w.may_set_lexing,
 	};
 	d->literal = d->literal || w.literal;
+	d->limit = d->limit || w.limit;
 	return 0;
 }
 
@@ -436,6 +438,9 @@ static int facts_build(struct pg_sql *s, struct slice text, struct slice norm,
 			d.stmts[i].effects |= OP_UNKNOWN;
 			d.stmts[i].may_set_lexing = true;
 		}
+	/* One such word, with its number left in the normal form: that is the limit. */
+	if (d.limit && (info->limits != 1 || info->limits_kept != 1))
+		d.literal = true;
 	if (norm.len && !untrusted && d.parsed && d.n_stmts == 1 && info->single &&
 	    (!info->literals || !d.literal))
 		kind |= KEY_NORM;

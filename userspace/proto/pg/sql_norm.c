@@ -113,11 +113,19 @@ static bool word_is_float(const uint8_t *p, size_t n)
 	       (p[3] | 0x20) == 'a' && (p[4] | 0x20) == 't';
 }
 
+static bool word_is_limit(const uint8_t *p, size_t n)
+{
+	struct slice w = slice_of(p, n);
+
+	return slice_ieq(w, SLICE("limit")) || slice_ieq(w, SLICE("first")) ||
+	       slice_ieq(w, SLICE("next"));
+}
+
 bool pg_norm_text(struct slice text, uint8_t *out, struct pg_norm *ret)
 {
 	const uint8_t *p = text.ptr;
 	size_t n = text.len, i, o = 0;
-	bool semicolon = false, after_string = false;
+	bool semicolon = false, after_string = false, after_limit = false;
 
 	classes_init();
 	*ret = (struct pg_norm){ .single = true };
@@ -127,7 +135,7 @@ bool pg_norm_text(struct slice text, uint8_t *out, struct pg_norm *ret)
 	ret->from = ret->to = i;
 	while (i < n) {
 		uint8_t c = p[i], cls = class_of[c];
-		bool is_string = false;
+		bool is_string = false, is_limit = false;
 		size_t from = i, next;
 
 		if (semicolon)
@@ -141,6 +149,10 @@ bool pg_norm_text(struct slice text, uint8_t *out, struct pg_norm *ret)
 				return false;
 			if (word_is_float(p + from, i - from))
 				return false;
+			if ((i - from == 5 || i - from == 4) && word_is_limit(p + from, i - from)) {
+				is_limit = true;
+				ret->limits++;
+			}
 			memcpy(out + o, p + from, i - from);
 			o += i - from;
 		} else if (cls & C_DIGIT ||
@@ -150,10 +162,16 @@ bool pg_norm_text(struct slice text, uint8_t *out, struct pg_norm *ret)
 			i = number(p, n, i, &whole);
 			if (!i)
 				return false;
-			out[o++] = '?';
-			if (!whole)
-				out[o++] = '.';
-			ret->literals++;
+			if (after_limit && whole) {
+				ret->limits_kept++;
+				memcpy(out + o, p + from, i - from);
+				o += i - from;
+			} else {
+				out[o++] = '?';
+				if (!whole)
+					out[o++] = '.';
+				ret->literals++;
+			}
 		} else if (c == '\'') {
 			/* Two strings in a row are one, or an error, by what is between them. */
 			if (after_string)
@@ -203,6 +221,7 @@ bool pg_norm_text(struct slice text, uint8_t *out, struct pg_norm *ret)
 			i++;
 		}
 		after_string = is_string;
+		after_limit = is_limit;
 		if (!semicolon)
 			ret->to = i;
 		next = skip_space(p, n, i);

@@ -8,6 +8,8 @@
 struct pg_norm {
 	size_t len; /* bytes written */
 	unsigned literals; /* how many were replaced */
+	unsigned limits; /* the words LIMIT, FIRST and NEXT */
+	unsigned limits_kept; /* whole numbers right behind one, which are not replaced */
 	bool single; /* no semicolon but one at the end */
 	size_t from, to; /* of the text: what is between is the statement, if it is a single one */
 };
@@ -15,7 +17,7 @@ struct pg_norm {
 /*
  * Writes text with literals replaced (whole numbers by ?, other numbers by ?., strings by '?') and
  * every run of white space and comments folded into one space, none at the ends, nor a last
- * semicolon. out has room for 2 * text.len + 1 bytes. The promise: two texts with the same result are
+ * semicolon. Whole numbers behind LIMIT, FIRST and NEXT stay. out has room for 2 * text.len + 1 bytes. The promise: two texts with the same result are
  * the same to PostgreSQL's lexer but for the values of those literals. False when the text has
  * anything that this small scanner would rather not judge.
  */

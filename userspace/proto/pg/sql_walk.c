@@ -787,7 +787,7 @@ static void outer_limit(struct pg_walk *w, const PgQuery__SelectStmt *s)
 
 	if (!s->limit_count || s->limit_count->node_case != PG_QUERY__NODE__NODE_A_CONST)
 		return;
-	w->literal = true;
+	w->limit = true;
 	c = s->limit_count->a_const;
 	if (c->isnull || c->val_case != PG_QUERY__A__CONST__VAL_IVAL)
 		return;

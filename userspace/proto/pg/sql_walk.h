@@ -37,6 +37,7 @@ struct pg_walk {
 	unsigned depth;
 	unsigned dml; /* PG_DML_* bits that were met */
 	bool literal; /* a fact depends on the value of a literal */
+	bool limit; /* so does the limit */
 	bool copy_in, copy_out, sets_lexing, may_set_lexing;
 	int err; /* 0 or -ENOMEM; sticky */
 };
