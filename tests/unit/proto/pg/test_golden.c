@@ -10,10 +10,16 @@ static void test_golden(void **state)
 	assert_int_equal(harness_golden(&proto_pg, "tests/golden/pg"), 0);
 }
 
+static void test_seeds_follow(void **state)
+{
+	assert_int_equal(harness_seeds(&proto_pg, "tests/golden/pg", "tests/fuzz/corpus/pg"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_golden),
+		cmocka_unit_test(test_seeds_follow),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
