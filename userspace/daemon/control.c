@@ -253,8 +253,12 @@ void control_status(struct warden *w, __u64 client, const struct ipc_msg *m)
 		[IPC_STAT_BYTES_TO_SERVER] = "bytes_to_server",
 		[IPC_STAT_BYTES_TO_CLIENT] = "bytes_to_client",
 	};
-	json_t *proxy = json_pack("{si,si,ss}", "pid", (int)w->proxy.pid, "restarts",
-				  (int)w->proxy.restarts, "state", states[w->proxy.state]);
+	json_t *proxy;
+
+	if (!control_find(w, client))
+		return;
+	proxy = json_pack("{si,si,ss}", "pid", (int)w->proxy.pid, "restarts",
+			  (int)w->proxy.restarts, "state", states[w->proxy.state]);
 
 	for (size_t i = 0; m && i < IPC_STAT_COUNT; i++)
 		(void)json_object_set_new(proxy, stats[i],

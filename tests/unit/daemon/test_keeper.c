@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: Apache-2.0
+/* What the warden does to a proxy that was taken over: a process that pauses plays it. */
+#include "support/test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/warden_int.h"
+
+static const struct daemon_config cfg = { .workers = 1 };
+static struct warden w;
+static int peer;
+static struct ipc_msg out, in;
+
+static int setup(void **state)
+{
+	int pair[2];
+
+	log_setup("test", LOG_LEVEL_ERROR);
+	w = (struct warden){ .cfg = &cfg, .control = -1, .policies = -1, .exit_status = -1 };
+	keeper_init(&w);
+	w.proxy.pid = fork(); /* before there is a socket whose end it would hold */
+	if (w.proxy.pid == 0)
+		for (;;)
+			pause();
+	list_init(&w.attached);
+	list_init(&w.clients);
+	w.epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+		return -1;
+	w.proxy.sock = pair[0];
+	peer = pair[1];
+	w.proxy.state = PROXY_READY;
+	w.proxy.ever_ready = true;
+	return warden_watch(&w, w.proxy.sock, EPOLLIN, SOURCE_TAG(SOURCE_PROXY, 1));
+}
+
+/* Ends the process; was it killed before? keeper_died is told as by SIGCHLD. */
+static bool was_killed(void)
+{
+	pid_t pid = w.proxy.pid;
+	int status = 0;
+
+	kill(pid, SIGTERM); /* behind a SIGKILL it counts for nothing */
+	if (waitpid(pid, &status, 0) != pid)
+		return false;
+	keeper_died(&w, status);
+	return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+}
+
+static int teardown(void **state)
+{
+	if (w.proxy.pid > 0)
+		(void)was_killed();
+	close_p(&w.epoll);
+	close_p(&peer);
+	agents_free_all(&w);
+	return 0;
+}
+
+static void test_bytes_that_are_no_packet(void **state)
+{
+	assert_int_equal(write(peer, "nonsense", 8), 8);
+	keeper_readable(&w);
+	assert_true(was_killed());
+	assert_int_equal(w.proxy.state, PROXY_DOWN);
+	assert_int_equal(w.proxy.restarts, 1);
+}
+
+static void test_answer_nobody_asked_for(void **state)
+{
+	ipc_msg_init(&out, IPC_ACK);
+	out.head.request = 1;
+	assert_int_equal(ipc_send(peer, &out), 0);
+	keeper_readable(&w);
+	assert_true(was_killed());
+}
+
+static void test_types_of_the_other_direction(void **state)
+{
+	ipc_msg_init(&out, IPC_AGENT);
+	assert_int_equal(ipc_send(peer, &out), 0);
+	keeper_readable(&w);
+	assert_true(was_killed());
+}
+
+static void test_descriptors_are_not_taken(void **state)
+{
+	ipc_msg_init(&out, IPC_RESOLVE);
+	out.fds[0] = STDERR_FILENO;
+	assert_int_equal(ipc_send(peer, &out), 0);
+	keeper_readable(&w);
+	assert_true(was_killed());
+}
+
+static void test_status_that_is_no_errno(void **state)
+{
+	ipc_msg_init(&out, IPC_STATUS);
+	assert_int_equal(keeper_ask(&w, &out, 0, NULL), 0);
+	assert_int_equal(ipc_recv(peer, &in), 1);
+	ipc_msg_init(&out, IPC_ACK);
+	out.head.request = in.head.request;
+	out.head.status = INT32_MIN;
+	assert_int_equal(ipc_send(peer, &out), 0);
+	keeper_readable(&w);
+	assert_true(was_killed());
+	assert_int_equal(w.proxy.n_pending, 0);
+}
+
+static void test_it_closes_its_socket(void **state)
+{
+	close_p(&peer);
+	peer = -1;
+	keeper_readable(&w);
+	assert_true(was_killed());
+}
+
+static void test_it_never_answers(void **state)
+{
+	ipc_msg_init(&out, IPC_STATUS);
+	assert_int_equal(keeper_ask(&w, &out, 0, NULL), 0);
+	keeper_tick(&w, w.proxy.started_ns);
+	keeper_tick(&w, UINT64_MAX);
+	assert_true(was_killed());
+	assert_int_equal(w.proxy.n_pending, 0);
+}
+
+/* Cgroups that nobody attached are none of its business, existing or not. */
+static void test_resolves_only_what_is_attached(void **state)
+{
+	static const __u64 ids[] = { 0, 1, 2, UINT64_MAX };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		ipc_msg_init(&out, IPC_RESOLVE);
+		out.head.request = 70 + i;
+		out.head.cgroup_id = ids[i];
+		assert_int_equal(ipc_send(peer, &out), 0);
+		keeper_readable(&w);
+		assert_int_equal(ipc_recv(peer, &in), 1);
+		assert_int_equal(in.head.type, IPC_RESOLVED);
+		assert_int_equal(in.head.request, 70 + i);
+		assert_int_equal(in.head.status, -ENOENT);
+		assert_null(ipc_msg_get(&in, 0));
+	}
+	assert_false(was_killed());
+}
+
+static void test_restarts_ever_slower(void **state)
+{
+	__u64 first, last;
+
+	assert_false(was_killed());
+	first = w.proxy.next_start_ns;
+	assert_int_equal(w.proxy.failures, 0); /* it had run for long: started_ns is 0 */
+	for (int i = 0; i < 20; i++) {
+		w.proxy.started_ns = clock_monotonic_ns();
+		keeper_died(&w, 0);
+	}
+	last = w.proxy.next_start_ns;
+	assert_true(last > first + 5000000000ULL);
+	assert_true(last < first + 30000000000ULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_bytes_that_are_no_packet, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_answer_nobody_asked_for, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_types_of_the_other_direction, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_descriptors_are_not_taken, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_status_that_is_no_errno, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_it_closes_its_socket, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_it_never_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_resolves_only_what_is_attached, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_restarts_ever_slower, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
