@@ -34,16 +34,25 @@ static double seconds_since(uint64_t from)
 
 static void session_init(struct store_session *s, char cgroup[64], unsigned n)
 {
-	*s = (struct store_session){ .state = STORE_SESSION_OPEN, .start_ns = clock_realtime_ns(),
-				     .target = "orders-db", .protocol = "postgres", .policy = "bench",
+	*s = (struct store_session){ .state = STORE_SESSION_OPEN,
+				     .start_ns = clock_realtime_ns(),
+				     .target = "orders-db",
+				     .protocol = "postgres",
+				     .policy = "bench",
 				     .reason = "" };
 	if (ulid_new(s->start_ns, &s->id) < 0)
 		die("ulid", -EIO);
 	snprintf(cgroup, 64, "/agents.slice/agent-%u.scope", n % CGROUPS);
-	s->identity = (struct identity){ .cgroup_id = 5000 + n % CGROUPS, .cgroup_path = cgroup,
+	s->identity = (struct identity){ .cgroup_id = 5000 + n % CGROUPS,
+					 .cgroup_path = cgroup,
 					 .boot_id = "8d1f0dd0-6b1e-4b3a-9f10-6f5c0d3a2b11",
-					 .runtime = "", .container = "", .pod = "", .comm = "psql",
-					 .exe = "/usr/bin/psql", .pid = n, .uid = 1000 };
+					 .runtime = "",
+					 .container = "",
+					 .pod = "",
+					 .comm = "psql",
+					 .exe = "/usr/bin/psql",
+					 .pid = n,
+					 .uid = 1000 };
 	s->dst = addr_v4(htonl(0x0a000001), htons(5432));
 }
 
@@ -58,9 +67,16 @@ static void put(struct store_batch *b, struct store_session *s, unsigned n)
 	};
 	const struct op_object object = { "table", SLICE("public.orders"), OP_READ };
 	const struct op_attr rows = { .key = "rows", .type = OP_ATTR_INT, .i = n % 9 };
-	struct op op = { .id = n, .protocol = "postgres", .verb = SLICE("SELECT"),
-			 .effects = OP_READ, .objects = &object, .n_objects = 1 };
-	struct store_event ev = { .type = STORE_RESULT, .op_id = n, .attrs = &rows, .n_attrs = 1,
+	struct op op = { .id = n,
+			 .protocol = "postgres",
+			 .verb = SLICE("SELECT"),
+			 .effects = OP_READ,
+			 .objects = &object,
+			 .n_objects = 1 };
+	struct store_event ev = { .type = STORE_RESULT,
+				  .op_id = n,
+				  .attrs = &rows,
+				  .n_attrs = 1,
 				  .time_ns = s->start_ns + n };
 	int r;
 
@@ -145,8 +161,8 @@ static void query(struct store *s, const char *what, struct store_query q, bool 
 		int r = hits ? store_hits_open(s, &q, &h) : store_sessions_open(s, &q, &c);
 
 		n = 0;
-		while (r >= 0 && (r = hits ? store_hits_next(h, &sess, &ev) :
-					     store_sessions_next(c, &sess)) > 0)
+		while (r >= 0 && (r = hits ? store_hits_next(h, &sess, &ev)
+					   : store_sessions_next(c, &sess)) > 0)
 			n++;
 		if (r < 0)
 			die("query", r);

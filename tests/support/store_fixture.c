@@ -37,17 +37,26 @@ void store_fixture_remove(const char *dir)
 
 struct store_session store_fixture_session(unsigned n)
 {
-	struct store_session s = { .state = STORE_SESSION_OPEN, .target = "", .protocol = "postgres",
-				   .policy = "test", .reason = "" };
+	struct store_session s = { .state = STORE_SESSION_OPEN,
+				   .target = "",
+				   .protocol = "postgres",
+				   .policy = "test",
+				   .reason = "" };
 
 	s.start_ns = FIXTURE_DAY_NS + n * NSEC_PER_MSEC;
 	s.id = ulid_floor(s.start_ns);
 	s.id.bytes[14] = (uint8_t)(n >> 8);
 	s.id.bytes[15] = (uint8_t)n;
-	s.identity = (struct identity){ .cgroup_id = 1000 + n, .cgroup_path = "/agents.slice/a.scope",
+	s.identity = (struct identity){ .cgroup_id = 1000 + n,
+					.cgroup_path = "/agents.slice/a.scope",
 					.boot_id = "8d1f0dd0-6b1e-4b3a-9f10-6f5c0d3a2b11",
-					.runtime = "", .container = "", .pod = "", .comm = "psql",
-					.exe = "/usr/bin/psql", .pid = 4242, .uid = 1000 };
+					.runtime = "",
+					.container = "",
+					.pod = "",
+					.comm = "psql",
+					.exe = "/usr/bin/psql",
+					.pid = 4242,
+					.uid = 1000 };
 	s.client = addr_v4(htonl(0x0a000002), htons(40000));
 	s.dst = s.upstream = addr_v4(htonl(0x0a000001), htons(5432));
 	return s;
@@ -55,10 +64,14 @@ struct store_session store_fixture_session(unsigned n)
 
 struct store_event store_fixture_op(struct op *op, const char *verb, const char *statement)
 {
-	*op = (struct op){ .id = 1, .protocol = "postgres", .verb = slice_str(verb),
-			   .effects = OP_READ, .text = slice_str(statement) };
+	*op = (struct op){ .id = 1,
+			   .protocol = "postgres",
+			   .verb = slice_str(verb),
+			   .effects = OP_READ,
+			   .text = slice_str(statement) };
 	op->fingerprint = hash_bytes(op->text, HASH_KEY_FIXED);
-	return (struct store_event){ .type = STORE_OP, .op = op,
+	return (struct store_event){ .type = STORE_OP,
+				     .op = op,
 				     .time_ns = FIXTURE_DAY_NS + 5 * NSEC_PER_MSEC,
 				     .verdict = { VERDICT_ALLOW, "default", NULL } };
 }

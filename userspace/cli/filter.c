@@ -9,8 +9,21 @@
 #include "base/clock.h"
 
 enum {
-	OPT_CGROUP = 256, OPT_CONTAINER, OPT_TARGET, OPT_PROTOCOL, OPT_VERDICT, OPT_RULE, OPT_LABEL,
-	OPT_SINCE, OPT_UNTIL, OPT_LIMIT, OPT_REVERSE, OPT_STORE, OPT_JSON, OPT_SPEED, OPT_STEP,
+	OPT_CGROUP = 256,
+	OPT_CONTAINER,
+	OPT_TARGET,
+	OPT_PROTOCOL,
+	OPT_VERDICT,
+	OPT_RULE,
+	OPT_LABEL,
+	OPT_SINCE,
+	OPT_UNTIL,
+	OPT_LIMIT,
+	OPT_REVERSE,
+	OPT_STORE,
+	OPT_JSON,
+	OPT_SPEED,
+	OPT_STEP,
 	OPT_NO_WAIT,
 };
 
@@ -74,7 +87,8 @@ static int set_label(const struct cli_command *cmd, struct cli_filter *f)
 static int set_time(const struct cli_command *cmd, const char *name, uint64_t *ret)
 {
 	if (clock_parse(optarg, clock_realtime_ns(), ret) < 0)
-		return cli_usage(cmd, "--%s: \"%s\" is no time; try 15m, 2h, 7d or 2026-01-31T10:00:00Z",
+		return cli_usage(cmd,
+				 "--%s: \"%s\" is no time; try 15m, 2h, 7d or 2026-01-31T10:00:00Z",
 				 name, optarg);
 	return CLI_GO_ON;
 }
@@ -145,12 +159,14 @@ int cli_store_open(const struct cli_filter *f, struct store **ret)
 	if (!r)
 		return 0;
 	if (r == -ENOENT)
-		return cli_fail(CLI_UNREACHABLE,
-				"%s: there is no store; has a daemon run yet? --store or $WEIR_STORE "
-				"name another place", cfg.dir);
+		return cli_fail(
+			CLI_UNREACHABLE,
+			"%s: there is no store; has a daemon run yet? --store or $WEIR_STORE "
+			"name another place",
+			cfg.dir);
 	if (r == -EACCES || r == -EPERM)
-		return cli_fail(CLI_UNREACHABLE,
-				"%s: you may not read this store; try as root", cfg.dir);
+		return cli_fail(CLI_UNREACHABLE, "%s: you may not read this store; try as root",
+				cfg.dir);
 	return cli_fail(CLI_UNREACHABLE, "%s: %s", cfg.dir, store_strerror(r));
 }
 
@@ -194,8 +210,10 @@ int cli_session_find(const struct cli_command *cmd, struct store *s, const char 
 	if (!r)
 		return 0;
 	if (r == -EINVAL)
-		return cli_usage(cmd, "\"%s\" is no session id; at least 4 letters of one, as "
-				      "`weir sessions` shows them, or latest, @2", what);
+		return cli_usage(cmd,
+				 "\"%s\" is no session id; at least 4 letters of one, as "
+				 "`weir sessions` shows them, or latest, @2",
+				 what);
 	if (r == -ENOENT)
 		return cli_fail(CLI_NO, "%s: no such session; `weir sessions` lists them", what);
 	if (r == -EEXIST)

@@ -23,24 +23,24 @@ enum cli_filter_set { CLI_FILTER_ONE, CLI_FILTER_REPLAY, CLI_FILTER_MANY };
 int cli_filter_parse(const struct cli_command *cmd, int argc, char **argv, enum cli_filter_set set,
 		     struct cli_filter *ret);
 
-#define CLI_FILTER_ARGS                                                                            \
-	"[--cgroup P] [--container C] [--target T] [--protocol P] [--verdict V] [--rule R] "       \
+#define CLI_FILTER_ARGS                                                                      \
+	"[--cgroup P] [--container C] [--target T] [--protocol P] [--verdict V] [--rule R] " \
 	"[--label K=V] [--since T] [--until T] [--limit N] [--reverse] [--store DIR] [--json]"
 
-#define CLI_FILTER_HELP                                                                            \
-	"  --cgroup PATH      sessions of this cgroup and those below it; a glob is fine\n"        \
-	"  --container NAME   container name or id (a glob, or at least 12 digits of the id)\n"    \
-	"  --target NAME      the policy's target (a glob is fine)\n"                              \
-	"  --protocol NAME    postgres, http, tcp\n"                                               \
-	"  --verdict V        with an operation that was allow, hold or block\n"                   \
-	"  --rule ID          with an operation that this rule decided\n"                          \
-	"  --label K[=V]      agents with this label\n"                                            \
-	"  --since T, --until T\n"                                                                 \
-	"                     begun in this time: 15m, 2h, 7d (ago), 2026-01-31,\n"                \
-	"                     2026-01-31T10:00:00Z, @seconds\n"                                    \
-	"  --limit N          at most N\n"                                                         \
-	"  --reverse          oldest first (ordinarily newest first)\n"                            \
-	"  --store DIR        another store than $WEIR_STORE or /var/lib/weir/store\n"             \
+#define CLI_FILTER_HELP                                                                         \
+	"  --cgroup PATH      sessions of this cgroup and those below it; a glob is fine\n"     \
+	"  --container NAME   container name or id (a glob, or at least 12 digits of the id)\n" \
+	"  --target NAME      the policy's target (a glob is fine)\n"                           \
+	"  --protocol NAME    postgres, http, tcp\n"                                            \
+	"  --verdict V        with an operation that was allow, hold or block\n"                \
+	"  --rule ID          with an operation that this rule decided\n"                       \
+	"  --label K[=V]      agents with this label\n"                                         \
+	"  --since T, --until T\n"                                                              \
+	"                     begun in this time: 15m, 2h, 7d (ago), 2026-01-31,\n"             \
+	"                     2026-01-31T10:00:00Z, @seconds\n"                                 \
+	"  --limit N          at most N\n"                                                      \
+	"  --reverse          oldest first (ordinarily newest first)\n"                         \
+	"  --store DIR        another store than $WEIR_STORE or /var/lib/weir/store\n"          \
 	"  --json             one JSON object a line\n"
 
 /* 0 with an open store, or CLI_UNREACHABLE after saying why. */

@@ -95,7 +95,8 @@ static size_t escape_one(struct slice text, char out[16], size_t *ret_len, unsig
 	} else if (cp == '\n' || cp == '\t' || cp == '\r') {
 		len = snprintf(out, 16, "\\%c", cp == '\n' ? 'n' : cp == '\t' ? 't' : 'r');
 	} else {
-		len = cp < 0x80 ? snprintf(out, 16, "\\x%02x", cp) : snprintf(out, 16, "\\u{%x}", cp);
+		len = cp < 0x80 ? snprintf(out, 16, "\\x%02x", cp)
+				: snprintf(out, 16, "\\u{%x}", cp);
 	}
 	*ret_len = (size_t)len;
 	*ret_cols = (unsigned)len;
@@ -232,29 +233,61 @@ struct out_table *out_table_new(FILE *f, const struct out_column *columns, size_
 	return t;
 }
 
-/* Takes columns away from the flexible ones, always from the widest, until the table fits. */
+static unsigned table_total(const struct out_table *t, bool narrowest)
+{
+	unsigned total = 0;
+
+	for (size_t i = 0; i < t->n_columns; i++) {
+		unsigned w = t->widths[i];
+
+		if (!t->hidden[i])
+			total += 2 +
+				 (narrowest && t->columns[i].flex ? MIN(w, (unsigned)FLEX_MIN) : w);
+	}
+	return total - 2;
+}
+
+/* Leaves out columns, then takes from the flexible ones, always the widest, until the table fits. */
 static void table_fit(struct out_table *t)
 {
-	unsigned total = 2 * (unsigned)(t->n_columns - 1);
+	while (t->term_width && !t->headed && table_total(t, true) > t->term_width) {
+		size_t victim = t->n_columns;
 
-	for (size_t i = 0; i < t->n_columns; i++)
-		total += t->widths[i];
-	while (t->term_width && total > t->term_width) {
+		for (size_t i = 0; i < t->n_columns; i++) {
+			if (!t->hidden[i] && t->columns[i].drop &&
+			    (victim == t->n_columns ||
+			     t->columns[i].drop > t->columns[victim].drop))
+				victim = i;
+		}
+		if (victim == t->n_columns)
+			break;
+		t->hidden[victim] = true;
+	}
+	while (t->term_width && table_total(t, false) > t->term_width) {
 		size_t widest = t->n_columns;
 
 		for (size_t i = 0; i < t->n_columns; i++) {
-			if (t->columns[i].flex && t->widths[i] > FLEX_MIN &&
+			if (!t->hidden[i] && t->columns[i].flex && t->widths[i] > FLEX_MIN &&
 			    (widest == t->n_columns || t->widths[i] > t->widths[widest]))
 				widest = i;
 		}
 		if (widest == t->n_columns)
 			return;
 		t->widths[widest]--;
-		total--;
 	}
 }
 
-/* text has been escaped: one column a code point. */
+/* The last cols columns of text that has been escaped: one column a code point. */
+static const char *text_tail(const char *text, unsigned have, unsigned cols)
+{
+	for (; have > cols; have--) {
+		text++;
+		while ((uint8_t)*text >> 6 == 2)
+			text++;
+	}
+	return text;
+}
+
 static void table_put(struct out_table *t, size_t column, const char *text, unsigned cols,
 		      enum out_style style)
 {
@@ -262,11 +295,15 @@ static void table_put(struct out_table *t, size_t column, const char *text, unsi
 	bool last = column + 1 == t->n_columns;
 	unsigned pad = cols < width ? width - cols : 0;
 
+	if (t->hidden[column])
+		return;
 	if (t->columns[column].right)
 		fprintf(t->file, "%*s", (int)pad, "");
 	if (style != OUT_PLAIN)
 		fputs(out_style(t->colour, style), t->file);
-	if (cols > width)
+	if (cols > width && t->columns[column].tail)
+		fprintf(t->file, "…%s", text_tail(text, cols, width - 1));
+	else if (cols > width)
 		out_text(t->file, slice_str(text), width);
 	else
 		fputs(text, t->file);
@@ -284,10 +321,12 @@ static void table_flush(struct out_table *t)
 		return;
 	table_fit(t);
 	for (size_t i = 0; i < t->n_columns && !t->headed; i++)
-		table_put(t, i, t->columns[i].title, (unsigned)strlen(t->columns[i].title), OUT_BOLD);
+		table_put(t, i, t->columns[i].title, (unsigned)strlen(t->columns[i].title),
+			  OUT_BOLD);
 	t->headed = true;
 	for (size_t i = 0; i < t->n_cells; i++) {
-		table_put(t, i % t->n_columns, t->cells[i].text, t->cells[i].cols, t->cells[i].style);
+		table_put(t, i % t->n_columns, t->cells[i].text, t->cells[i].cols,
+			  t->cells[i].style);
 		free(t->cells[i].text);
 	}
 	t->n_cells = 0;
@@ -468,9 +507,9 @@ static json_t *json_attrs(const struct op_attr *attrs, size_t n)
 
 		if (key)
 			set(o, json_string_value(key),
-			    at->type == OP_ATTR_BOOL ? json_boolean(at->b) :
-			    at->type == OP_ATTR_INT  ? json_integer(at->i) :
-						       out_json_text(at->s));
+			    at->type == OP_ATTR_BOOL  ? json_boolean(at->b)
+			    : at->type == OP_ATTR_INT ? json_integer(at->i)
+						      : out_json_text(at->s));
 		json_decref(key);
 	}
 	return o;
@@ -491,9 +530,9 @@ static void json_op(json_t *o, const struct store_event *ev)
 		(void)json_array_append_new(objects, obj);
 	}
 	for (size_t i = 0; i < op->n_params; i++)
-		(void)json_array_append_new(params, op->params[i].null ?
-							    json_null() :
-							    out_json_text(op->params[i].text));
+		(void)json_array_append_new(params, op->params[i].null
+							    ? json_null()
+							    : out_json_text(op->params[i].text));
 	snprintf(text, sizeof(text), "%016llx", (unsigned long long)op->fingerprint);
 	set(o, "protocol", json_str(op->protocol));
 	set(o, "verb", out_json_text(op->verb));
@@ -512,7 +551,8 @@ static void json_op(json_t *o, const struct store_event *ev)
 
 static json_t *json_base64(struct slice s)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	size_t n = (s.len + 2) / 3 * 4, at = 0;
 	char *out = malloc(n + 1);
 	json_t *j;
@@ -521,7 +561,8 @@ static json_t *json_base64(struct slice s)
 		return NULL;
 	for (size_t i = 0; i < s.len; i += 3) {
 		size_t left = s.len - i;
-		uint32_t v = (uint32_t)s.ptr[i] << 16 | (left > 1 ? (uint32_t)s.ptr[i + 1] << 8 : 0) |
+		uint32_t v = (uint32_t)s.ptr[i] << 16 |
+			     (left > 1 ? (uint32_t)s.ptr[i + 1] << 8 : 0) |
 			     (left > 2 ? s.ptr[i + 2] : 0);
 
 		out[at++] = digits[v >> 18];
@@ -536,8 +577,8 @@ static json_t *json_base64(struct slice s)
 
 static void json_data(json_t *o, const struct store_event *ev)
 {
-	json_t *text = ev->data.len ? json_stringn((const char *)ev->data.ptr, ev->data.len) :
-				      json_string("");
+	json_t *text = ev->data.len ? json_stringn((const char *)ev->data.ptr, ev->data.len)
+				    : json_string("");
 
 	set(o, "direction", json_string(ev->dir == DIR_TO_SERVER ? "to_server" : "to_client"));
 	set(o, "bytes", json_u64(ev->data.len));
@@ -559,18 +600,15 @@ json_t *out_json_event(const struct ulid *session, const struct store_event *ev)
 	set(o, "time", json_time(ev->time_ns));
 	set(o, "op", ev->op_id ? json_u64(ev->op_id) : json_null());
 	switch (ev->type) {
-	case STORE_OP:
-		json_op(o, ev);
-		break;
-	case STORE_DATA:
-		json_data(o, ev);
-		break;
+	case STORE_OP: json_op(o, ev); break;
+	case STORE_DATA: json_data(o, ev); break;
 	case STORE_RESULT:
 		set(o, "failed", json_boolean(ev->failed));
 		set(o, "attrs", json_attrs(ev->attrs, ev->n_attrs));
 		break;
 	case STORE_ERROR:
-		set(o, "direction", json_string(ev->dir == DIR_TO_SERVER ? "to_server" : "to_client"));
+		set(o, "direction",
+		    json_string(ev->dir == DIR_TO_SERVER ? "to_server" : "to_client"));
 		set(o, "offset", json_u64(ev->offset));
 		set(o, "spec", json_str(ev->spec));
 		__attribute__((fallthrough));

@@ -33,9 +33,10 @@ void out_text(FILE *f, struct slice text, unsigned max_cols);
 void out_lines(FILE *f, struct slice text, const char *indent, unsigned max_lines);
 
 enum { OUT_SHORT_MAX = 32 };
-char *out_duration(uint64_t ns, char out[OUT_SHORT_MAX]); /* "850us" "12ms" "3.4s" "2m05s" "4d02h" */
-char *out_size(uint64_t bytes, char out[OUT_SHORT_MAX]);  /* "512" "1.2K" "3.4M" */
-char *out_time(uint64_t ns, char out[OUT_SHORT_MAX]);	  /* "2026-01-31 10:00:00", UTC */
+char *out_duration(uint64_t ns,
+		   char out[OUT_SHORT_MAX]); /* "850us" "12ms" "3.4s" "2m05s" "4d02h" */
+char *out_size(uint64_t bytes, char out[OUT_SHORT_MAX]); /* "512" "1.2K" "3.4M" */
+char *out_time(uint64_t ns, char out[OUT_SHORT_MAX]); /* "2026-01-31 10:00:00", UTC */
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
@@ -44,7 +45,9 @@ enum { OUT_COLUMNS_MAX = 12, OUT_ROWS = 256 };
 struct out_column {
 	const char *title;
 	bool right; /* aligned to the right */
-	bool flex;  /* may be cut to make the table fit */
+	bool flex; /* may be cut to make the table fit */
+	bool tail; /* when cut, its end is what stays: paths */
+	unsigned drop; /* not 0: left out where the table cannot fit otherwise, the highest first */
 };
 
 struct out_cell {
@@ -60,7 +63,7 @@ struct out_table {
 	size_t n_columns, n_cells;
 	struct out_cell cells[OUT_ROWS * OUT_COLUMNS_MAX];
 	unsigned widths[OUT_COLUMNS_MAX], term_width;
-	bool colour, headed;
+	bool colour, headed, hidden[OUT_COLUMNS_MAX];
 };
 
 struct out_table *out_table_new(FILE *f, const struct out_column *columns, size_t n) __must_check;

@@ -27,7 +27,8 @@ static void wait_until(struct player *p, const struct store_event *ev)
 	if (p->f->no_wait || p->f->step || !pause)
 		return;
 	pause = (uint64_t)((double)MIN(pause, (uint64_t)PAUSE_MAX_NS) / p->f->speed);
-	pause = MIN(pause, (uint64_t)PAUSE_MAX_NS); /* --speed below 1 stretches it, but not for long */
+	pause = MIN(pause,
+		    (uint64_t)PAUSE_MAX_NS); /* --speed below 1 stretches it, but not for long */
 	fflush(stdout);
 	ts = (struct timespec){ .tv_sec = (time_t)(pause / NSEC_PER_SEC),
 				.tv_nsec = (long)(pause % NSEC_PER_SEC) };
@@ -86,7 +87,8 @@ static void play_data(const struct store_event *ev)
 	const char *mark = ev->dir == DIR_TO_SERVER ? "> " : "< ";
 
 	if (ev->data_skipped)
-		printf("%s(%llu bytes were not recorded)\n", mark, (unsigned long long)ev->data_skipped);
+		printf("%s(%llu bytes were not recorded)\n", mark,
+		       (unsigned long long)ev->data_skipped);
 	if (ev->data.len && memchr(ev->data.ptr, 0, ev->data.len))
 		printf("%s(%zu bytes, not text)\n", mark, ev->data.len);
 	else
@@ -96,12 +98,8 @@ static void play_data(const struct store_event *ev)
 static void play(const struct player *p, const struct store_event *ev)
 {
 	switch (ev->type) {
-	case STORE_OP:
-		play_op(p, ev);
-		break;
-	case STORE_DATA:
-		play_data(ev);
-		break;
+	case STORE_OP: play_op(p, ev); break;
+	case STORE_DATA: play_data(ev); break;
 	case STORE_RESULT:
 		printf("%s< %s", out_style(p->colour, OUT_DIM), ev->failed ? "failed:" : "done:");
 		out_attrs(stdout, ev->attrs, ev->n_attrs);
@@ -211,8 +209,10 @@ const struct cli_command cli_cmd_replay = {
 	.name = "replay",
 	.args = "ID [--speed N|--step|--no-wait] [--store DIR] [--json]",
 	.summary = "play a session again as it was",
-	.help = "  ID                 the beginning of a session's id, or latest, or @2 (second newest)\n"
-		"  --speed N          N times as fast (0.5: half as fast); pauses last 2 s at most\n"
+	.help = "  ID                 the beginning of a session's id, or latest, or @2 (second "
+		"newest)\n"
+		"  --speed N          N times as fast (0.5: half as fast); pauses last 2 s at "
+		"most\n"
 		"  --step             wait for Enter before each operation; q Enter ends it\n"
 		"  --no-wait          without pauses\n"
 		"  --store DIR        another store than $WEIR_STORE or /var/lib/weir/store\n"

@@ -109,6 +109,14 @@ static void hit(const struct store_session *s, const struct store_event *ev,
 	fputs("\n    ", stdout);
 	excerpt(op->text.len ? op->text : op->verb, q, colour);
 	/* What was found beside the text is said as well, or the hit would look like a mistake. */
+	for (size_t i = 0; i < op->n_objects; i++) {
+		if (has_any(op->objects[i].name, q) && !has_any(op->text, q)) {
+			printf("    - ");
+			out_text(stdout, slice_str(op->objects[i].kind), 0);
+			putchar(' ');
+			excerpt(op->objects[i].name, q, colour);
+		}
+	}
 	for (size_t i = 0; i < op->n_params; i++) {
 		if (has_any(op->params[i].text, q)) {
 			printf("    $%zu = ", i + 1);
@@ -189,14 +197,14 @@ const struct cli_command cli_cmd_search = {
 	.args = "WORDS… " CLI_FILTER_ARGS,
 	.summary = "find operations by the words in them",
 	.help = CLI_FILTER_HELP
-		"\n"
-		"Finds operations that contain all words, in their text, objects, parameters or\n"
-		"attributes, whatever the case. A word is found whole: users does not find users2,\n"
-		"use* does. public.users finds just that.\n"
-		"\n"
-		"Examples:\n"
-		"  weir search drop table\n"
-		"  weir search 'pay*' --verdict block --since 7d\n"
-		"  weir search public.users --json | jq -r .session | sort -u\n",
+	"\n"
+	"Finds operations that contain all words, in their text, objects, parameters or\n"
+	"attributes, whatever the case. A word is found whole: users does not find users2,\n"
+	"use* does. public.users finds just that.\n"
+	"\n"
+	"Examples:\n"
+	"  weir search drop table\n"
+	"  weir search 'pay*' --verdict block --since 7d\n"
+	"  weir search public.users --json | jq -r .session | sort -u\n",
 	.run = run,
 };

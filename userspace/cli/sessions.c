@@ -7,10 +7,16 @@
 #include "output.h"
 
 static const struct out_column columns[] = {
-	{ .title = "ID" }, { .title = "START" }, { .title = "TIME", .right = true },
-	{ .title = "AGENT", .flex = true }, { .title = "TARGET", .flex = true }, { .title = "PROTOCOL" },
-	{ .title = "OPS", .right = true }, { .title = "BLOCKED", .right = true },
-	{ .title = "BYTES", .right = true }, { .title = "STATE" },
+	{ .title = "ID" },
+	{ .title = "START" },
+	{ .title = "TIME", .right = true, .drop = 1 },
+	{ .title = "AGENT", .flex = true, .tail = true },
+	{ .title = "TARGET", .flex = true },
+	{ .title = "PROTOCOL", .drop = 2 },
+	{ .title = "OPS", .right = true },
+	{ .title = "BLOCKED", .right = true },
+	{ .title = "BYTES", .right = true, .drop = 3 },
+	{ .title = "STATE" },
 };
 
 static int cell_u(struct out_table *t, unsigned n, enum out_style style)
@@ -23,9 +29,10 @@ static int cell_u(struct out_table *t, unsigned n, enum out_style style)
 
 static enum out_style state_style(enum store_state s)
 {
-	return s == STORE_SESSION_OPEN ? OUT_GREEN :
-	       s == STORE_SESSION_ENDED ? OUT_DIM :
-	       s == STORE_SESSION_REFUSED ? OUT_RED : OUT_YELLOW;
+	return s == STORE_SESSION_OPEN      ? OUT_GREEN
+	       : s == STORE_SESSION_ENDED   ? OUT_DIM
+	       : s == STORE_SESSION_REFUSED ? OUT_RED
+					    : OUT_YELLOW;
 }
 
 static int row(struct out_table *t, const struct store_session *s)
@@ -41,13 +48,15 @@ static int row(struct out_table *t, const struct store_session *s)
 	r = r ? r : out_table_cell(t, slice_str(time), OUT_PLAIN);
 	r = r ? r : out_table_cell(t, slice_str(out_agent(&s->identity)), OUT_PLAIN);
 	/* Without a target the address says where it wanted to go. */
-	r = r ? r : out_table_cell(t, slice_str(s->target[0] ? s->target : addr_format(&s->dst, dst)),
-				   OUT_PLAIN);
+	r = r ? r
+	      : out_table_cell(t, slice_str(s->target[0] ? s->target : addr_format(&s->dst, dst)),
+			       OUT_PLAIN);
 	r = r ? r : out_table_cell(t, slice_str(s->protocol[0] ? s->protocol : "-"), OUT_PLAIN);
 	r = r ? r : cell_u(t, s->n_ops, OUT_PLAIN);
 	r = r ? r : cell_u(t, s->n_blocked, s->n_blocked ? OUT_RED : OUT_PLAIN);
 	r = r ? r : out_table_cell(t, slice_str(bytes), OUT_PLAIN);
-	return r ? r : out_table_cell(t, slice_str(store_state_names[s->state]), state_style(s->state));
+	return r ? r
+		 : out_table_cell(t, slice_str(store_state_names[s->state]), state_style(s->state));
 }
 
 static int list(struct store *s, const struct cli_filter *f)
@@ -84,8 +93,9 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	if (r != CLI_GO_ON)
 		return r;
 	if (optind < argc)
-		return cli_usage(cmd, "\"%s\" is one argument too many; `weir show ID` shows one session",
-				 argv[optind]);
+		return cli_usage(
+			cmd, "\"%s\" is one argument too many; `weir show ID` shows one session",
+			argv[optind]);
 	r = cli_store_open(&f, &s);
 	if (r)
 		return r;
@@ -99,12 +109,12 @@ const struct cli_command cli_cmd_sessions = {
 	.args = CLI_FILTER_ARGS,
 	.summary = "list recorded sessions",
 	.help = CLI_FILTER_HELP
-		"\n"
-		"All filters must hold. Times are UTC. A session is one connection of an agent.\n"
-		"\n"
-		"Examples:\n"
-		"  weir sessions --since 1h\n"
-		"  weir sessions --cgroup /agents.slice --verdict block\n"
-		"  weir sessions --target orders-db --json | jq -r .id\n",
+	"\n"
+	"All filters must hold. Times are UTC. A session is one connection of an agent.\n"
+	"\n"
+	"Examples:\n"
+	"  weir sessions --since 1h\n"
+	"  weir sessions --cgroup /agents.slice --verdict block\n"
+	"  weir sessions --target orders-db --json | jq -r .id\n",
 	.run = run,
 };

@@ -103,8 +103,8 @@ static void header(const struct store_session *s, bool colour)
 		printf(" (%s)", out_duration(s->end_ns - s->start_ns, a));
 	printf(" UTC\n");
 	field("ops");
-	printf("%u: %u allowed, %u held, %u blocked; %u errors\n", s->n_ops, s->n_allowed, s->n_held,
-	       s->n_blocked, s->n_errors);
+	printf("%u: %u allowed, %u held, %u blocked; %u errors\n", s->n_ops, s->n_allowed,
+	       s->n_held, s->n_blocked, s->n_errors);
 	field("bytes");
 	printf("%s to the server, %s to the client\n\n", out_size(s->bytes_to_server, a),
 	       out_size(s->bytes_to_client, b));
@@ -139,7 +139,8 @@ static void op(const struct store_event *ev, bool colour)
 		putchar(' ');
 		out_text(stdout, o->objects[i].name, 0);
 		if (o->objects[i].access)
-			printf(": %s", op_effects_format(o->objects[i].access, effects, sizeof(effects)));
+			printf(": %s",
+			       op_effects_format(o->objects[i].access, effects, sizeof(effects)));
 		putchar('\n');
 	}
 	for (size_t i = 0; i < o->n_params; i++) {
@@ -177,7 +178,8 @@ static void event(const struct store_session *s, const struct store_event *ev, b
 		out_lines(stdout, ev->data, INDENT "| ", DATA_LINES);
 		break;
 	case STORE_RESULT:
-		printf("#%llu %s", (unsigned long long)ev->op_id, ev->failed ? "failed:" : "result:");
+		printf("#%llu %s", (unsigned long long)ev->op_id,
+		       ev->failed ? "failed:" : "result:");
 		out_attrs(stdout, ev->attrs, ev->n_attrs);
 		putchar('\n');
 		break;
@@ -254,7 +256,8 @@ const struct cli_command cli_cmd_show = {
 	.name = "show",
 	.args = "ID [--store DIR] [--json]",
 	.summary = "show one session: who, and every operation with its verdict",
-	.help = "  ID                 the beginning of a session's id, or latest, or @2 (second newest)\n"
+	.help = "  ID                 the beginning of a session's id, or latest, or @2 (second "
+		"newest)\n"
 		"  --store DIR        another store than $WEIR_STORE or /var/lib/weir/store\n"
 		"  --json             one JSON object a line: the session, then its events\n"
 		"\n"

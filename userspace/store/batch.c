@@ -11,9 +11,10 @@ enum { BATCH_MEM_FIRST = 64 << 10, BATCH_MEM_KEEP = 4 << 20 };
 
 /* Before each record in the batch's memory. */
 struct rec {
-	uint32_t len;  /* of the value behind the header */
-	uint32_t seq;  /* events */
-	uint64_t data; /* sessions: facts by which they are indexed; their strings are in the value */
+	uint32_t len; /* of the value behind the header */
+	uint32_t seq; /* events */
+	uint64_t
+		data; /* sessions: facts by which they are indexed; their strings are in the value */
 	struct ulid id;
 	bool is_event;
 	uint8_t pad[7];
@@ -124,7 +125,8 @@ int store_put_event(struct store_batch *b, struct store_session *sess, struct st
 	struct rec *rec;
 	int r;
 
-	if (sess->n_events == UINT32_MAX || (ev->type == STORE_DATA && ev->data.len > STORE_DATA_MAX))
+	if (sess->n_events == UINT32_MAX ||
+	    (ev->type == STORE_DATA && ev->data.len > STORE_DATA_MAX))
 		return b->err = -EMSGSIZE;
 	r = batch_reserve(b, store_event_bound(ev));
 	if (r < 0)
@@ -172,15 +174,21 @@ static int index_session(struct writer *w, const struct ulid *id, struct slice v
 		if (r < 0)
 			return r;
 	}
-	r = index_put(w, key, store_index_key_u64(key, KIND_CGROUP_ID, sess.identity.cgroup_id), id);
+	r = index_put(w, key, store_index_key_u64(key, KIND_CGROUP_ID, sess.identity.cgroup_id),
+		      id);
 	if (!r)
-		r = index_put(w, key, store_index_key(key, KIND_CGROUP,
-						      slice_str(sess.identity.cgroup_path)), id);
+		r = index_put(
+			w, key,
+			store_index_key(key, KIND_CGROUP, slice_str(sess.identity.cgroup_path)),
+			id);
 	if (!r && sess.identity.container[0])
-		r = index_put(w, key, store_index_key(key, KIND_CONTAINER,
-						      slice_str(sess.identity.container)), id);
+		r = index_put(
+			w, key,
+			store_index_key(key, KIND_CONTAINER, slice_str(sess.identity.container)),
+			id);
 	if (!r && sess.target[0])
-		r = index_put(w, key, store_index_key(key, KIND_TARGET, slice_str(sess.target)), id);
+		r = index_put(w, key, store_index_key(key, KIND_TARGET, slice_str(sess.target)),
+			      id);
 	return r;
 }
 
@@ -352,7 +360,8 @@ static int interrupt_one(struct writer *w, const struct ulid *id, uint64_t now_n
 }
 
 /* Some at a time, so that no transaction grows without bound. Advances *id; 0 at the end. */
-static int interrupt_some(struct store *s, struct ulid *id, bool *first, uint64_t now_ns, int *total)
+static int interrupt_some(struct store *s, struct ulid *id, bool *first, uint64_t now_ns,
+			  int *total)
 {
 	struct arena arena;
 	struct writer w = { .store = s, .arena = &arena };

@@ -17,17 +17,70 @@
 enum { REC_VERSION = 1, SESSION_FIXED = 16, EVENT_FIXED = 2, FIELD_MAX = 11 };
 
 enum session_tag {
-	S_START = 1, S_END, S_CGROUP_ID, S_CGROUP, S_BOOT, S_RUNTIME, S_CONTAINER, S_POD,
-	S_LABEL_KEY, S_LABEL_VALUE, S_PID, S_UID, S_COMM, S_EXE, S_NETNS, S_CLIENT, S_DST,
-	S_UPSTREAM, S_TARGET, S_PROTOCOL, S_POLICY, S_POLICY_HASH, S_OBSERVED, S_BYTES_TO_SERVER,
-	S_BYTES_TO_CLIENT, S_OPS, S_ALLOWED, S_HELD, S_BLOCKED, S_ERRORS, S_EVENTS, S_REASON,
+	S_START = 1,
+	S_END,
+	S_CGROUP_ID,
+	S_CGROUP,
+	S_BOOT,
+	S_RUNTIME,
+	S_CONTAINER,
+	S_POD,
+	S_LABEL_KEY,
+	S_LABEL_VALUE,
+	S_PID,
+	S_UID,
+	S_COMM,
+	S_EXE,
+	S_NETNS,
+	S_CLIENT,
+	S_DST,
+	S_UPSTREAM,
+	S_TARGET,
+	S_PROTOCOL,
+	S_POLICY,
+	S_POLICY_HASH,
+	S_OBSERVED,
+	S_BYTES_TO_SERVER,
+	S_BYTES_TO_CLIENT,
+	S_OPS,
+	S_ALLOWED,
+	S_HELD,
+	S_BLOCKED,
+	S_ERRORS,
+	S_EVENTS,
+	S_REASON,
 };
 
 enum event_tag {
-	E_TIME = 1, E_OP_ID, E_DIR, E_DATA, E_DATA_ZSTD, E_SKIPPED, E_ATTR_KEY, E_ATTR_BOOL,
-	E_ATTR_INT, E_ATTR_TEXT, E_FAILED, E_TEXT, E_SPEC, E_OFFSET, E_PROTOCOL, E_VERB,
-	E_EFFECTS, E_OBJ_KIND, E_OBJ_NAME, E_OBJ_ACCESS, E_PARAM, E_PARAM_NULL, E_OP_TEXT,
-	E_NORM, E_FINGERPRINT, E_TEXT_CUT, E_VERDICT, E_RULE, E_MESSAGE,
+	E_TIME = 1,
+	E_OP_ID,
+	E_DIR,
+	E_DATA,
+	E_DATA_ZSTD,
+	E_SKIPPED,
+	E_ATTR_KEY,
+	E_ATTR_BOOL,
+	E_ATTR_INT,
+	E_ATTR_TEXT,
+	E_FAILED,
+	E_TEXT,
+	E_SPEC,
+	E_OFFSET,
+	E_PROTOCOL,
+	E_VERB,
+	E_EFFECTS,
+	E_OBJ_KIND,
+	E_OBJ_NAME,
+	E_OBJ_ACCESS,
+	E_PARAM,
+	E_PARAM_NULL,
+	E_OP_TEXT,
+	E_NORM,
+	E_FINGERPRINT,
+	E_TEXT_CUT,
+	E_VERDICT,
+	E_RULE,
+	E_MESSAGE,
 };
 
 /* ---- encoding ----------------------------------------------------------------------------- */
@@ -235,8 +288,8 @@ static uint8_t *put_op(uint8_t *p, const struct op *op, const struct verdict *v)
 	}
 	p = put_attrs(p, op->attrs, op->n_attrs);
 	for (size_t i = 0; i < op->n_params; i++)
-		p = op->params[i].null ? put_num_always(p, E_PARAM_NULL, 0) :
-					 put_field(p, E_PARAM, op->params[i].text);
+		p = op->params[i].null ? put_num_always(p, E_PARAM_NULL, 0)
+				       : put_field(p, E_PARAM, op->params[i].text);
 	p = put_slice(p, E_OP_TEXT, op->text);
 	p = put_slice(p, E_NORM, op->norm);
 	p = put_num(p, E_FINGERPRINT, op->fingerprint);
@@ -280,9 +333,7 @@ size_t store_event_encode(const struct store_event *ev, void *zstd, uint8_t *out
 	p = put_num(p, E_TIME, ev->time_ns);
 	p = put_num(p, E_OP_ID, ev->type == STORE_OP ? ev->op->id : ev->op_id);
 	switch (ev->type) {
-	case STORE_OP:
-		p = put_op(p, ev->op, &ev->verdict);
-		break;
+	case STORE_OP: p = put_op(p, ev->op, &ev->verdict); break;
 	case STORE_DATA:
 		p = put_num(p, E_DIR, ev->dir);
 		p = put_num(p, E_SKIPPED, ev->data_skipped);
@@ -431,8 +482,9 @@ static int session_field(struct store_session *s, unsigned tag, struct slice v, 
 int store_session_decode(struct slice rec, const struct ulid *id, struct arena *a,
 			 struct store_session *ret)
 {
-	struct store_session s = { .id = *id, .target = "", .protocol = "", .policy = "",
-				   .reason = "" };
+	struct store_session s = {
+		.id = *id, .target = "", .protocol = "", .policy = "", .reason = ""
+	};
 	struct identity_label *labels = NULL;
 	size_t n_labels = 0, n = 0;
 	enum store_state state;
@@ -444,8 +496,13 @@ int store_session_decode(struct slice rec, const struct ulid *id, struct arena *
 	if (!store_session_peek(rec, &state, &facts))
 		return -EBADMSG;
 	s.state = state;
-	s.identity = (struct identity){ .cgroup_path = "", .boot_id = "", .runtime = "",
-					.container = "", .pod = "", .comm = "", .exe = "" };
+	s.identity = (struct identity){ .cgroup_path = "",
+					.boot_id = "",
+					.runtime = "",
+					.container = "",
+					.pod = "",
+					.comm = "",
+					.exe = "" };
 	in = slice_from(rec, SESSION_FIXED);
 	while ((r = get_field(&in, &tag, &v)) > 0)
 		n += tag == S_LABEL_KEY;

@@ -9,7 +9,7 @@ enum { PIECE_EVENTS = 256, PIECE_BYTES = 1 << 20, ARENA_MAX = 256 << 20, PREFIX_
 struct store_events {
 	struct store *store;
 	struct ulid id;
-	uint64_t next;	    /* seq that the next piece begins at; past UINT32_MAX = the end */
+	uint64_t next; /* seq that the next piece begins at; past UINT32_MAX = the end */
 	struct arena piece; /* the records of this piece */
 	struct {
 		uint32_t seq;
@@ -20,7 +20,8 @@ struct store_events {
 	struct op op;
 };
 
-int store_events_open(struct store *s, const struct ulid *id, uint32_t from, struct store_events **ret)
+int store_events_open(struct store *s, const struct ulid *id, uint32_t from,
+		      struct store_events **ret)
 {
 	struct store_events *c = calloc(1, sizeof(*c));
 
@@ -98,7 +99,8 @@ int store_events_next(struct store_events *c, struct store_event *ret)
 			return r;
 	}
 	arena_reset(&c->decoded);
-	r = store_event_decode(c->recs[c->taken].rec, c->recs[c->taken].seq, &c->decoded, &c->op, ret);
+	r = store_event_decode(c->recs[c->taken].rec, c->recs[c->taken].seq, &c->decoded, &c->op,
+			       ret);
 	if (r == -EBADMSG)
 		ret->seq = c->recs[c->taken].seq;
 	c->taken++;
@@ -127,10 +129,17 @@ static int pack_session(const struct store_session *from, struct store_session *
 {
 	struct store_session s = *from;
 	const char **strings[] = {
-		&s.identity.cgroup_path, &s.identity.boot_id, &s.identity.runtime,
-		&s.identity.container,	 &s.identity.pod,     &s.identity.comm,
-		&s.identity.exe,	 &s.target,	      &s.protocol,
-		&s.policy,		 &s.reason,
+		&s.identity.cgroup_path,
+		&s.identity.boot_id,
+		&s.identity.runtime,
+		&s.identity.container,
+		&s.identity.pod,
+		&s.identity.comm,
+		&s.identity.exe,
+		&s.target,
+		&s.protocol,
+		&s.policy,
+		&s.reason,
 	};
 	size_t n_labels = s.identity.n_labels, size = 32 + 1;
 	struct identity_label *labels;

@@ -97,7 +97,8 @@ static int seek_key(struct find *f, struct find_source *src, MDB_val *ret)
 	rc = mdb_cursor_get(f->index, &k, ret, MDB_GET_BOTH_RANGE);
 	if (!desc)
 		return rc;
-	if (!rc && ret->mv_size == sizeof(posting) && !memcmp(ret->mv_data, posting, sizeof(posting)))
+	if (!rc && ret->mv_size == sizeof(posting) &&
+	    !memcmp(ret->mv_data, posting, sizeof(posting)))
 		return 0;
 	if (!rc)
 		return mdb_cursor_get(f->index, &k, ret, MDB_PREV_DUP);
@@ -109,7 +110,8 @@ static int seek_key(struct find *f, struct find_source *src, MDB_val *ret)
 }
 
 /* The same over a database whose keys begin with a session id. */
-static int seek_id(MDB_cursor *c, bool desc, const struct ulid *lo, const struct ulid *hi, MDB_val *ret)
+static int seek_id(MDB_cursor *c, bool desc, const struct ulid *lo, const struct ulid *hi,
+		   MDB_val *ret)
 {
 	MDB_val v;
 	int rc;
@@ -136,7 +138,8 @@ static int source_load(struct find *f, struct find_source *src)
 	if (src->type == SOURCE_KEY)
 		rc = seek_key(f, src, &v);
 	else
-		rc = seek_id(src->type == SOURCE_OPEN ? f->open : f->session, desc, &f->lo, &f->hi, &v);
+		rc = seek_id(src->type == SOURCE_OPEN ? f->open : f->session, desc, &f->lo, &f->hi,
+			     &v);
 	if (rc)
 		return rc == MDB_NOTFOUND ? 0 : store_errno(rc);
 	if (v.mv_size < 16)
@@ -310,7 +313,9 @@ static int scan_events(struct find *f, const struct ulid *id, struct slice sessi
 		seq = store_be32_get((const uint8_t *)k.mv_data + 16);
 		block = seq / STORE_BLOCK;
 		edge = desc ? block * STORE_BLOCK : block * STORE_BLOCK + STORE_BLOCK - 1;
-		r = indexed > block * STORE_BLOCK + (STORE_BLOCK - 1) ? block_may_match(f, id, block) : 1;
+		r = indexed > block * STORE_BLOCK + (STORE_BLOCK - 1)
+			    ? block_may_match(f, id, block)
+			    : 1;
 		if (r < 0)
 			return r;
 		while (r && f->n_results < FIND_RESULTS) {
@@ -322,7 +327,8 @@ static int scan_events(struct find *f, const struct ulid *id, struct slice sessi
 			if (m && !f->hits && m > 0)
 				return 1;
 			if (m && f->hits &&
-			    (r = add_result(f, id, session, seq, store_slice(v), m < 0 ? m : 0)) < 0)
+			    (r = add_result(f, id, session, seq, store_slice(v), m < 0 ? m : 0)) <
+				    0)
 				return r;
 			r = 1;
 			f->events_left -= f->events_left > 0;
@@ -332,7 +338,8 @@ static int scan_events(struct find *f, const struct ulid *id, struct slice sessi
 			rc = mdb_cursor_get(f->event, &k, &v, desc ? MDB_PREV : MDB_NEXT);
 			if (rc && rc != MDB_NOTFOUND)
 				return store_errno(rc);
-			if (rc || k.mv_size != STORE_EVENT_KEY || memcmp(k.mv_data, id->bytes, 16)) {
+			if (rc || k.mv_size != STORE_EVENT_KEY ||
+			    memcmp(k.mv_data, id->bytes, 16)) {
 				f->in_session = false;
 				return 0;
 			}
@@ -487,8 +494,8 @@ int store_sessions_next(struct store_sessions *c, struct store_session *ret)
 	if (r <= 0)
 		return r;
 	arena_reset(&c->find->decoded);
-	r = res->err ? res->err :
-		       store_session_decode(res->session, &res->id, &c->find->decoded, ret);
+	r = res->err ? res->err
+		     : store_session_decode(res->session, &res->id, &c->find->decoded, ret);
 	if (r == -EBADMSG)
 		ret->id = res->id;
 	return r < 0 ? r : 1;
@@ -515,7 +522,8 @@ int store_hits_open(struct store *s, const struct store_query *q, struct store_h
 	return 0;
 }
 
-int store_hits_next(struct store_hits *c, struct store_session *ret_sess, struct store_event *ret_ev)
+int store_hits_next(struct store_hits *c, struct store_session *ret_sess,
+		    struct store_event *ret_ev)
 {
 	const struct find_result *res;
 	int r = find_next(c->find, &res);
@@ -527,7 +535,8 @@ int store_hits_next(struct store_hits *c, struct store_session *ret_sess, struct
 	if (!r)
 		r = store_session_decode(res->session, &res->id, &c->find->decoded, ret_sess);
 	if (!r)
-		r = store_event_decode(res->event, res->seq, &c->find->decoded, &c->find->op, ret_ev);
+		r = store_event_decode(res->event, res->seq, &c->find->decoded, &c->find->op,
+				       ret_ev);
 	if (r == -EBADMSG)
 		ret_sess->id = res->id;
 	return r < 0 ? r : 1;

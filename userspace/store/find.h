@@ -15,10 +15,10 @@
 #include "store_int.h"
 
 enum {
-	FIND_RESULTS = 64,	 /* gathered in a round */
-	FIND_EXAMINED = 16384,	 /* sessions looked at in a round */
-	FIND_EVENTS = 1 << 17,	 /* events looked at in a round */
-	FIND_KEYS = 64,		 /* index keys that a glob may stand for before a scan is better */
+	FIND_RESULTS = 64, /* gathered in a round */
+	FIND_EXAMINED = 16384, /* sessions looked at in a round */
+	FIND_EVENTS = 1 << 17, /* events looked at in a round */
+	FIND_KEYS = 64, /* index keys that a glob may stand for before a scan is better */
 };
 
 struct find_key {
@@ -51,7 +51,7 @@ struct find {
 	struct find_key *event_keys; /* each must have the block of a matching event … */
 	size_t n_event_keys;
 	size_t n_word_keys; /* … and of these first ones, the block may be an overflow block instead */
-	bool on_events;	    /* the query asks for facts of events */
+	bool on_events; /* the query asks for facts of events */
 
 	struct find_source sources[FIND_KEYS + 2];
 	size_t n_sources;
@@ -70,13 +70,13 @@ struct find {
 
 	struct find_result results[FIND_RESULTS];
 	size_t n_results, taken, returned;
-	struct arena out;     /* what results point at */
+	struct arena out; /* what results point at */
 	struct arena decoded; /* what was handed out last */
 	struct op op;
 };
 
-int find_new(struct store *s, const struct store_query *q, bool hits, struct find **ret)
-	__must_check;
+int find_new(struct store *s, const struct store_query *q, bool hits,
+	     struct find **ret) __must_check;
 struct find *find_free(struct find *f);
 /* 1 with a result that lives until the next call, 0 at the end, or negative. */
 int find_next(struct find *f, const struct find_result **ret) __must_check;

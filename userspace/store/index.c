@@ -175,7 +175,8 @@ static int add_event(struct indexer *ix, const struct ulid *id, uint32_t seq, st
 	verdict = (uint8_t)ev.verdict.kind;
 	r = add(ix, value, key, store_index_key(key, KIND_VERDICT, slice_of(&verdict, 1)));
 	if (!r && ev.verdict.rule[0])
-		r = add(ix, value, key, store_index_key(key, KIND_RULE, slice_str(ev.verdict.rule)));
+		r = add(ix, value, key,
+			store_index_key(key, KIND_RULE, slice_str(ev.verdict.rule)));
 	if (!r && op.fingerprint)
 		r = add(ix, value, key, store_index_key_u64(key, KIND_FINGERPRINT, op.fingerprint));
 	return r ? r : add_words(ix, value, &ev);

@@ -104,8 +104,7 @@ bool find_event_matches(const struct find *f, const struct store_event *ev)
 
 	if (ev->type != STORE_OP && ev->type != STORE_NOTE && ev->type != STORE_ERROR)
 		return false;
-	if (ev->type != STORE_OP &&
-	    (!q->n_words || q->verdict >= 0 || q->rule || q->fingerprint))
+	if (ev->type != STORE_OP && (!q->n_words || q->verdict >= 0 || q->rule || q->fingerprint))
 		return false;
 	if ((q->verdict >= 0 && (int)ev->verdict.kind != q->verdict) ||
 	    (q->rule && strcmp(ev->verdict.rule, q->rule)) ||
@@ -166,7 +165,7 @@ static int prepare_words(struct find *f, const struct store_query *q)
 int find_prepare(struct find *f, const struct store_query *q)
 {
 	uint8_t key[STORE_KEY_MAX], term[STORE_TERM_MAX];
-	const char **strings[] = { &f->q.cgroup, &f->q.container, &f->q.target, &f->q.protocol,
+	const char **strings[] = { &f->q.cgroup,    &f->q.container,   &f->q.target, &f->q.protocol,
 				   &f->q.label_key, &f->q.label_value, &f->q.rule };
 	size_t n_keys = 3;
 	int r;
@@ -191,8 +190,9 @@ int find_prepare(struct find *f, const struct store_query *q)
 		for (size_t pos = 0; term_next(text, &pos, &word) && !r;) {
 			if (f->words[i].prefix && pos == text.len)
 				break; /* it may go on: no key of its own */
-			r = add_event_key(f, store_index_key(key, KIND_WORD,
-							     slice_of(term, term_fold(word, term))),
+			r = add_event_key(f,
+					  store_index_key(key, KIND_WORD,
+							  slice_of(term, term_fold(word, term))),
 					  key);
 		}
 	}
@@ -205,10 +205,11 @@ int find_prepare(struct find *f, const struct store_query *q)
 	if (!r && q->rule)
 		r = add_event_key(f, store_index_key(key, KIND_RULE, slice_str(q->rule)), key);
 	if (!r && q->fingerprint)
-		r = add_event_key(f, store_index_key_u64(key, KIND_FINGERPRINT, q->fingerprint), key);
+		r = add_event_key(f, store_index_key_u64(key, KIND_FINGERPRINT, q->fingerprint),
+				  key);
 	f->on_events = f->n_event_keys > 0 || q->n_words > 0;
-	f->lo = q->since_ns > STORE_TIME_SLACK_NS ? ulid_floor(q->since_ns - STORE_TIME_SLACK_NS) :
-						    (struct ulid){ { 0 } };
+	f->lo = q->since_ns > STORE_TIME_SLACK_NS ? ulid_floor(q->since_ns - STORE_TIME_SLACK_NS)
+						  : (struct ulid){ { 0 } };
 	memset(f->hi.bytes, 0xff, sizeof(f->hi.bytes));
 	if (q->until_ns && q->until_ns < UINT64_MAX - 2 * STORE_TIME_SLACK_NS)
 		f->hi = ulid_floor(q->until_ns + 2 * STORE_TIME_SLACK_NS);
@@ -279,8 +280,8 @@ static bool value_matches(const struct find *f, enum store_kind kind, struct sli
 		return true; /* cut: the record will tell; a word: the range is the prefix */
 	if (kind == KIND_CGROUP)
 		return cgroup_matches(f->q.cgroup, value);
-	return kind == KIND_CONTAINER ? container_matches(f->q.container, value) :
-					target_matches(f->q.target, value);
+	return kind == KIND_CONTAINER ? container_matches(f->q.container, value)
+				      : target_matches(f->q.target, value);
 }
 
 /* All keys of a kind that begin with head and match. 1, or 0 when there are too many. */

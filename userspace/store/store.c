@@ -23,50 +23,33 @@ static const char *const db_names[DB_COUNT] = { "meta", "session", "event",
 int store_errno(int rc)
 {
 	switch (rc) {
-	case MDB_SUCCESS:
-		return 0;
-	case MDB_NOTFOUND:
-		return -ENOENT;
-	case MDB_KEYEXIST:
-		return -EEXIST;
+	case MDB_SUCCESS: return 0;
+	case MDB_NOTFOUND: return -ENOENT;
+	case MDB_KEYEXIST: return -EEXIST;
 	case MDB_MAP_FULL:
 	case EDQUOT:
-	case EFBIG:
-		return -ENOSPC;
-	case MDB_READERS_FULL:
-		return -EMFILE;
+	case EFBIG: return -ENOSPC;
+	case MDB_READERS_FULL: return -EMFILE;
 	case MDB_VERSION_MISMATCH:
 	case MDB_INVALID:
-	case MDB_INCOMPATIBLE:
-		return -EPROTO;
-	case MDB_TXN_FULL:
-		return -EMSGSIZE;
-	default:
-		return rc > 0 ? -rc : -EIO; /* errnos; corrupted, panic, bad transaction … */
+	case MDB_INCOMPATIBLE: return -EPROTO;
+	case MDB_TXN_FULL: return -EMSGSIZE;
+	default: return rc > 0 ? -rc : -EIO; /* errnos; corrupted, panic, bad transaction … */
 	}
 }
 
 const char *store_strerror(int err)
 {
 	switch (err < 0 ? -err : err) {
-	case 0:
-		return "no error";
-	case ENOENT:
-		return "there is no such thing in the store";
-	case EBUSY:
-		return "another process writes this store";
-	case EPROTO:
-		return "this is not a store, or it was made by another version of weir";
-	case ENOSPC:
-		return "the disk or the store's map is full";
-	case EMFILE:
-		return "too many readers have the store open";
-	case EBADMSG:
-		return "a record is damaged";
-	case EMSGSIZE:
-		return "the record is too large";
-	default:
-		return strerror(err < 0 ? -err : err);
+	case 0: return "no error";
+	case ENOENT: return "there is no such thing in the store";
+	case EBUSY: return "another process writes this store";
+	case EPROTO: return "this is not a store, or it was made by another version of weir";
+	case ENOSPC: return "the disk or the store's map is full";
+	case EMFILE: return "too many readers have the store open";
+	case EBADMSG: return "a record is damaged";
+	case EMSGSIZE: return "the record is too large";
+	default: return strerror(err < 0 ? -err : err);
 	}
 }
 
@@ -259,7 +242,8 @@ size_t store_index_key_u64(uint8_t out[STORE_KEY_MAX], enum store_kind kind, uin
 
 int store_put_policy(struct store *s, const uint8_t hash[32], struct slice text)
 {
-	MDB_val key = store_val(hash, 32), v = store_val(text.ptr ? text.ptr : (void *)"", text.len);
+	MDB_val key = store_val(hash, 32),
+		v = store_val(text.ptr ? text.ptr : (void *)"", text.len);
 	MDB_txn *txn;
 	int rc, r;
 

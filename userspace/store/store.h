@@ -39,10 +39,10 @@
 enum store_mode { STORE_READ, STORE_WRITE };
 
 struct store_config {
-	const char *dir;      /* made with mode 0750 (files 0640) when missing, STORE_WRITE only */
+	const char *dir; /* made with mode 0750 (files 0640) when missing, STORE_WRITE only */
 	enum store_mode mode;
-	size_t map_size;      /* upper bound of the store in bytes; 0 = 64 GiB (sparse) */
-	bool sync_each;	      /* record.sync = "operation": every commit waits for the disk */
+	size_t map_size; /* upper bound of the store in bytes; 0 = 64 GiB (sparse) */
+	bool sync_each; /* record.sync = "operation": every commit waits for the disk */
 };
 
 struct store;
@@ -59,9 +59,9 @@ const char *store_strerror(int err);
 
 enum store_state {
 	STORE_SESSION_OPEN,
-	STORE_SESSION_ENDED,	   /* closed by one of the peers, or as its protocol ends */
-	STORE_SESSION_REFUSED,	   /* by policy, before anything was forwarded */
-	STORE_SESSION_FAILED,	   /* malformed bytes, upstream unreachable, a limit */
+	STORE_SESSION_ENDED, /* closed by one of the peers, or as its protocol ends */
+	STORE_SESSION_REFUSED, /* by policy, before anything was forwarded */
+	STORE_SESSION_FAILED, /* malformed bytes, upstream unreachable, a limit */
 	STORE_SESSION_INTERRUPTED, /* the proxy died under it */
 };
 extern const char *const store_state_names[]; /* "open", "ended", "refused", … */
@@ -72,26 +72,26 @@ struct store_session {
 	enum store_state state;
 	uint64_t start_ns, end_ns; /* realtime; end 0 while open */
 	struct identity identity;
-	struct addr client;	   /* the agent's end */
-	struct addr dst;	   /* where it wanted to go */
-	struct addr upstream;	   /* where Weir went; zero = not dialled */
-	const char *target;	   /* policy target's name, "" = none */
-	const char *protocol;	   /* "postgres", "http", "tcp", "" = not known yet */
-	const char *policy;	   /* policy's name */
+	struct addr client; /* the agent's end */
+	struct addr dst; /* where it wanted to go */
+	struct addr upstream; /* where Weir went; zero = not dialled */
+	const char *target; /* policy target's name, "" = none */
+	const char *protocol; /* "postgres", "http", "tcp", "" = not known yet */
+	const char *policy; /* policy's name */
 	const uint8_t *policy_hash; /* 32 bytes, NULL = none */
-	bool observed;		   /* mode "observe": verdicts were recorded, not applied */
+	bool observed; /* mode "observe": verdicts were recorded, not applied */
 	uint64_t bytes_to_server, bytes_to_client;
 	uint32_t n_ops, n_allowed, n_held, n_blocked, n_errors;
-	uint32_t n_events;	   /* the next event's seq */
-	const char *reason;	   /* why it ended, for people; "" = ordinarily */
+	uint32_t n_events; /* the next event's seq */
+	const char *reason; /* why it ended, for people; "" = ordinarily */
 };
 
 enum store_event_type {
-	STORE_OP,     /* op and verdict */
-	STORE_DATA,   /* bytes of op_id in direction dir */
+	STORE_OP, /* op and verdict */
+	STORE_DATA, /* bytes of op_id in direction dir */
 	STORE_RESULT, /* how op_id was answered: attrs */
-	STORE_NOTE,   /* attrs about the session */
-	STORE_ERROR,  /* parse error, upstream failure, limit: text, spec, offset */
+	STORE_NOTE, /* attrs about the session */
+	STORE_ERROR, /* parse error, upstream failure, limit: text, spec, offset */
 	STORE_END,
 };
 extern const char *const store_event_names[]; /* "op", "data", "result", "note", "error", "end" */
@@ -100,19 +100,19 @@ extern const char *const store_event_names[]; /* "op", "data", "result", "note",
 struct store_event {
 	enum store_event_type type;
 	uint32_t seq;
-	uint64_t time_ns;	  /* realtime */
-	uint64_t op_id;		  /* OP: op.id as well */
-	const struct op *op;	  /* OP */
-	struct verdict verdict;	  /* OP */
-	enum dir dir;		  /* DATA, ERROR */
-	struct slice data;	  /* DATA */
-	uint64_t data_skipped;	  /* DATA: bytes of this stream left out before these (record_max) */
+	uint64_t time_ns; /* realtime */
+	uint64_t op_id; /* OP: op.id as well */
+	const struct op *op; /* OP */
+	struct verdict verdict; /* OP */
+	enum dir dir; /* DATA, ERROR */
+	struct slice data; /* DATA */
+	uint64_t data_skipped; /* DATA: bytes of this stream left out before these (record_max) */
 	const struct op_attr *attrs; /* RESULT, NOTE */
 	size_t n_attrs;
-	bool failed;		  /* RESULT */
-	const char *text;	  /* NOTE, ERROR, END */
-	const char *spec;	  /* ERROR: "RFC 9112 §6.3" or "" */
-	uint64_t offset;	  /* ERROR: into the direction's stream */
+	bool failed; /* RESULT */
+	const char *text; /* NOTE, ERROR, END */
+	const char *spec; /* ERROR: "RFC 9112 §6.3" or "" */
+	uint64_t offset; /* ERROR: into the direction's stream */
 };
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -130,8 +130,8 @@ struct store_batch *store_batch_free(struct store_batch *b);
  * other than -EINVAL the batch is spoilt: store_commit drops it and returns that error.
  */
 int store_put_session(struct store_batch *b, const struct store_session *sess) __must_check;
-int store_put_event(struct store_batch *b, struct store_session *sess, struct store_event *ev)
-	__must_check;
+int store_put_event(struct store_batch *b, struct store_session *sess,
+		    struct store_event *ev) __must_check;
 
 static inline bool store_batch_empty(const struct store_batch *b);
 size_t store_batch_bytes(const struct store_batch *b);
@@ -165,31 +165,32 @@ int store_get_policy(struct store *s, const uint8_t hash[32], char **ret) __must
 /* What to look for. Zero or NULL = any. All given ones must hold; those about operations (verdict,
  * rule, fingerprint, words) of one and the same event. Copied by the functions that take it. */
 struct store_query {
-	const char *cgroup;    /* path glob ('/' as separator) or a path prefix ("/a" finds "/a/b") */
+	const char *cgroup; /* path glob ('/' as separator) or a path prefix ("/a" finds "/a/b") */
 	uint64_t cgroup_id;
-	const char *container; /* glob over container id or name; a prefix of at least 12 hex digits */
-	const char *target;    /* glob */
+	const char
+		*container; /* glob over container id or name; a prefix of at least 12 hex digits */
+	const char *target; /* glob */
 	const char *protocol;
 	const char *label_key, *label_value;
-	int verdict;	       /* -1 = any; else sessions with at least one such operation */
-	const char *rule;      /* sessions with an operation decided by it */
+	int verdict; /* -1 = any; else sessions with at least one such operation */
+	const char *rule; /* sessions with an operation decided by it */
 	uint64_t fingerprint;
 	uint64_t since_ns, until_ns; /* start time, until exclusive */
-	uint32_t pid, uid;     /* UINT32_MAX = any */
+	uint32_t pid, uid; /* UINT32_MAX = any */
 	/* Every one of them, whatever the case, as whole words: "users" does not find "users2", "use*"
 	 * does; "public.users" finds just that. */
 	const char *const *words;
 	size_t n_words;
 	bool newest_first;
-	size_t limit;	       /* 0 = all */
+	size_t limit; /* 0 = all */
 };
-#define STORE_QUERY_ANY                                                                            \
+#define STORE_QUERY_ANY \
 	((struct store_query){ .verdict = -1, .pid = UINT32_MAX, .uid = UINT32_MAX })
 
 /* A session cursor, ordered by id and so by start. Each result lives until the next step. */
 struct store_sessions;
-int store_sessions_open(struct store *s, const struct store_query *q, struct store_sessions **ret)
-	__must_check;
+int store_sessions_open(struct store *s, const struct store_query *q,
+			struct store_sessions **ret) __must_check;
 /* 1 with *ret, 0 at the end, or a negative errno. -EBADMSG: this record is damaged, only its id is
  * set; the next step goes on behind it (so do the other cursors; events: seq). */
 int store_sessions_next(struct store_sessions *c, struct store_session *ret) __must_check;
@@ -212,10 +213,10 @@ struct store_events *store_events_close(struct store_events *c);
  * attributes); with words also NOTE and ERROR events by their texts. Gives the session and the
  * event. newest_first turns the order of events within a session as well. */
 struct store_hits;
-int store_hits_open(struct store *s, const struct store_query *q, struct store_hits **ret)
-	__must_check;
-int store_hits_next(struct store_hits *c, struct store_session *ret_sess, struct store_event *ret_ev)
-	__must_check;
+int store_hits_open(struct store *s, const struct store_query *q,
+		    struct store_hits **ret) __must_check;
+int store_hits_next(struct store_hits *c, struct store_session *ret_sess,
+		    struct store_event *ret_ev) __must_check;
 struct store_hits *store_hits_close(struct store_hits *c);
 
 static inline bool store_batch_empty(const struct store_batch *b)

@@ -22,18 +22,18 @@ enum store_db { DB_META, DB_SESSION, DB_EVENT, DB_OPEN, DB_INDEX, DB_POLICY, DB_
 
 enum {
 	STORE_LAYOUT = 1,
-	STORE_BLOCK = 1024,	     /* events */
-	STORE_EVENT_KEY = 20,	     /* ulid ‖ seq, big-endian */
-	STORE_POSTING = 20,	     /* ulid ‖ block, big-endian */
-	STORE_VALUE_WHOLE = 191,     /* longest value that an index key holds as it is */
-	STORE_VALUE_HEAD = 192,	     /* of a longer one, followed by its hash */
+	STORE_BLOCK = 1024, /* events */
+	STORE_EVENT_KEY = 20, /* ulid ‖ seq, big-endian */
+	STORE_POSTING = 20, /* ulid ‖ block, big-endian */
+	STORE_VALUE_WHOLE = 191, /* longest value that an index key holds as it is */
+	STORE_VALUE_HEAD = 192, /* of a longer one, followed by its hash */
 	STORE_KEY_MAX = 1 + STORE_VALUE_HEAD + 8,
-	STORE_TERM_MAX = 32,	     /* bytes of a word in the index; longer ones: their head */
-	STORE_TERMS_MAX = 512,	     /* distinct words of one event; more: kind 'o' */
-	STORE_DATA_MAX = 16 << 20,   /* of one DATA event */
-	STORE_BATCH_MAX = 64 << 20,  /* of one turn */
-	STORE_COMPRESS_MIN = 2048,   /* DATA from here on is compressed when that helps */
-	STORE_DIRTY_MAX = 4096,	     /* sessions that the index thread knows to have news */
+	STORE_TERM_MAX = 32, /* bytes of a word in the index; longer ones: their head */
+	STORE_TERMS_MAX = 512, /* distinct words of one event; more: kind 'o' */
+	STORE_DATA_MAX = 16 << 20, /* of one DATA event */
+	STORE_BATCH_MAX = 64 << 20, /* of one turn */
+	STORE_COMPRESS_MIN = 2048, /* DATA from here on is compressed when that helps */
+	STORE_DIRTY_MAX = 4096, /* sessions that the index thread knows to have news */
 };
 #define STORE_TIME_SLACK_NS (60 * 1000000000ULL) /* between a session's id and its start */
 

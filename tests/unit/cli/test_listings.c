@@ -41,10 +41,18 @@ static void fill(struct store *s)
 	op.params = params;
 	op.n_params = 2;
 	put(batch, &a, ev);
-	put(batch, &a, (struct store_event){ .type = STORE_DATA, .op_id = 1, .dir = DIR_TO_CLIENT,
-					     .time_ns = ev.time_ns, .data = SLICE("1|al\033[31mice\n") });
-	put(batch, &a, (struct store_event){ .type = STORE_RESULT, .op_id = 1, .attrs = rows,
-					     .time_ns = ev.time_ns, .n_attrs = 1 });
+	put(batch, &a,
+	    (struct store_event){ .type = STORE_DATA,
+				  .op_id = 1,
+				  .dir = DIR_TO_CLIENT,
+				  .time_ns = ev.time_ns,
+				  .data = SLICE("1|al\033[31mice\n") });
+	put(batch, &a,
+	    (struct store_event){ .type = STORE_RESULT,
+				  .op_id = 1,
+				  .attrs = rows,
+				  .time_ns = ev.time_ns,
+				  .n_attrs = 1 });
 	ev = store_fixture_op(&op, "DROP", "DROP TABLE orders");
 	op.id = 2;
 	op.effects = OP_SCHEMA;
@@ -63,8 +71,12 @@ static void fill(struct store *s)
 	b.protocol = "http";
 	b.reason = "malformed";
 	b.end_ns = b.start_ns;
-	put(batch, &b, (struct store_event){ .type = STORE_ERROR, .time_ns = b.start_ns, .text = "bare LF",
-					     .spec = "RFC 9112 2.2", .offset = 9 });
+	put(batch, &b,
+	    (struct store_event){ .type = STORE_ERROR,
+				  .time_ns = b.start_ns,
+				  .text = "bare LF",
+				  .spec = "RFC 9112 2.2",
+				  .offset = 9 });
 	assert_int_equal(store_put_session(batch, &b), 0);
 	assert_int_equal(store_commit(batch), 0);
 	assert_null(store_batch_free(batch));
@@ -132,7 +144,8 @@ static void assert_has(const char *what)
 static void test_sessions(void **state)
 {
 	assert_int_equal(RUN0(sessions), CLI_OK);
-	assert_string_equal(output,
+	assert_string_equal(
+		output,
 		"ID              START                TIME  AGENT                           "
 		"TARGET         PROTOCOL  OPS  BLOCKED  BYTES  STATE\n"
 		"01KDVDNAZ80000  2026-01-01 00:00:01   0us  /agents.slice/\\x1b]0;owned\\x07  "
@@ -149,8 +162,9 @@ static void test_sessions_json(void **state)
 	o = json_loads(output, 0, NULL);
 	assert_non_null(o);
 	assert_string_equal(json_string_value(json_object_get(o, "container")), "orders-1");
-	assert_string_equal(json_string_value(json_object_get(json_object_get(o, "labels"), "team")),
-			    "billing");
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(o, "labels"), "team")),
+		"billing");
 	assert_string_equal(json_string_value(json_object_get(o, "start")),
 			    "2026-01-01T00:00:00.000000Z");
 	assert_int_equal(json_integer_value(json_object_get(o, "blocked")), 1);
@@ -167,29 +181,29 @@ static void test_show(void **state)
 {
 	assert_int_equal(RUN(show, "@2"), CLI_OK);
 	assert_string_equal(output,
-		"session   01KDVDNA000000000000000000 ended\n"
-		"agent     orders-1\n"
-		"cgroup    /agents.slice/a.scope (id 1000)\n"
-		"process   psql, pid 4242, uid 1000, /usr/bin/psql\n"
-		"labels    team=billing\n"
-		"from      10.0.0.2:40000 to 10.0.0.1:5432\n"
-		"target    orders-db, postgres\n"
-		"policy    test\n"
-		"time      2026-01-01 00:00:00 to 2026-01-01 00:00:00 (12ms) UTC\n"
-		"ops       2: 1 allowed, 0 held, 1 blocked; 0 errors\n"
-		"bytes     0 to the server, 2.0K to the client\n"
-		"\n"
-		"      5ms  #1 allow SELECT (read) by default\n"
-		"            select *\n"
-		"            from users where mail = $1\n"
-		"            - table public.users: read\n"
-		"            $1 = alice@example.com\n"
-		"            $2 = NULL\n"
-		"      5ms  #1 received 13 bytes\n"
-		"            | 1|al\\x1b[31mice\n"
-		"      5ms  #1 result: rows=1\n"
-		"      5ms  #2 block DROP (schema) by no-drop: Not for agents.\n"
-		"            DROP TABLE orders\n");
+			    "session   01KDVDNA000000000000000000 ended\n"
+			    "agent     orders-1\n"
+			    "cgroup    /agents.slice/a.scope (id 1000)\n"
+			    "process   psql, pid 4242, uid 1000, /usr/bin/psql\n"
+			    "labels    team=billing\n"
+			    "from      10.0.0.2:40000 to 10.0.0.1:5432\n"
+			    "target    orders-db, postgres\n"
+			    "policy    test\n"
+			    "time      2026-01-01 00:00:00 to 2026-01-01 00:00:00 (12ms) UTC\n"
+			    "ops       2: 1 allowed, 0 held, 1 blocked; 0 errors\n"
+			    "bytes     0 to the server, 2.0K to the client\n"
+			    "\n"
+			    "      5ms  #1 allow SELECT (read) by default\n"
+			    "            select *\n"
+			    "            from users where mail = $1\n"
+			    "            - table public.users: read\n"
+			    "            $1 = alice@example.com\n"
+			    "            $2 = NULL\n"
+			    "      5ms  #1 received 13 bytes\n"
+			    "            | 1|al\\x1b[31mice\n"
+			    "      5ms  #1 result: rows=1\n"
+			    "      5ms  #2 block DROP (schema) by no-drop: Not for agents.\n"
+			    "            DROP TABLE orders\n");
 }
 
 static void test_show_hostile(void **state)
@@ -205,7 +219,8 @@ static void test_show_hostile(void **state)
 static void test_replay(void **state)
 {
 	assert_int_equal(RUN(replay, "@2", "--no-wait"), CLI_OK);
-	assert_string_equal(output,
+	assert_string_equal(
+		output,
 		"* orders-1 (psql) connects to 10.0.0.1:5432, orders-db, 2026-01-01 00:00:00 UTC\n"
 		"> select *\n"
 		"> from users where mail = $1\n"
@@ -295,9 +310,9 @@ static void test_numbers(void **state)
 	assert_string_equal(out_duration(UINT64_MAX, s), "213503d23h");
 }
 
-static void test_table_fits(void **state)
+static void check_width(const char *columns, size_t max)
 {
-	assert_int_equal(setenv("COLUMNS", "100", 1), 0);
+	assert_int_equal(setenv("COLUMNS", columns, 1), 0);
 	assert_int_equal(RUN0(sessions), CLI_OK);
 	unsetenv("COLUMNS");
 	for (char *line = output, *nl; (nl = strchr(line, '\n')); line = nl + 1) {
@@ -305,19 +320,29 @@ static void test_table_fits(void **state)
 
 		for (char *p = line; p < nl; p++)
 			cols += ((unsigned char)*p >> 6) != 2;
-		assert_true(cols <= 100);
+		assert_true(cols <= max);
 	}
+}
+
+static void test_table_fits(void **state)
+{
+	check_width("110", 110);
 	assert_has("…");
+	assert_has("owned\\x07 "); /* of a path its end stays */
+	check_width("80", 80);
+	assert_null(strstr(output, "BYTES"));
+	assert_has("BLOCKED");
+	assert_has("failed");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sessions), cmocka_unit_test(test_sessions_json),
-		cmocka_unit_test(test_show), cmocka_unit_test(test_show_hostile),
-		cmocka_unit_test(test_replay), cmocka_unit_test(test_search),
-		cmocka_unit_test(test_usage), cmocka_unit_test(test_escape),
-		cmocka_unit_test(test_numbers), cmocka_unit_test(test_table_fits),
+		cmocka_unit_test(test_show),     cmocka_unit_test(test_show_hostile),
+		cmocka_unit_test(test_replay),   cmocka_unit_test(test_search),
+		cmocka_unit_test(test_usage),    cmocka_unit_test(test_escape),
+		cmocka_unit_test(test_numbers),  cmocka_unit_test(test_table_fits),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -132,8 +132,13 @@ static void test_session(void **state)
 static void test_bound_holds(void **state)
 {
 	struct store_session s = store_fixture_session(1);
-	struct store_event ev = { .type = STORE_ERROR, .time_ns = UINT64_MAX, .op_id = UINT64_MAX,
-				  .dir = DIR_TO_CLIENT, .offset = UINT64_MAX, .text = "", .spec = "" };
+	struct store_event ev = { .type = STORE_ERROR,
+				  .time_ns = UINT64_MAX,
+				  .op_id = UINT64_MAX,
+				  .dir = DIR_TO_CLIENT,
+				  .offset = UINT64_MAX,
+				  .text = "",
+				  .spec = "" };
 	uint8_t rec[2048];
 
 	s.start_ns = s.end_ns = s.bytes_to_client = s.bytes_to_server = UINT64_MAX;
@@ -147,7 +152,9 @@ static void test_bound_holds(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_op), cmocka_unit_test(test_data), cmocka_unit_test(test_session),
+		cmocka_unit_test(test_op),
+		cmocka_unit_test(test_data),
+		cmocka_unit_test(test_session),
 		cmocka_unit_test(test_bound_holds),
 	};
 	int r;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "store/store_int.h"
 #include "support/store_fixture.h"
 
 static char dir[64];
@@ -42,8 +43,8 @@ static size_t count_sessions(struct store *s, const struct store_query *q)
 	assert_int_equal(store_sessions_open(s, q, &c), 0);
 	while ((r = store_sessions_next(c, &sess)) > 0) {
 		if (n)
-			assert_true(q->newest_first ? ulid_cmp(&sess.id, &last) < 0 :
-						      ulid_cmp(&sess.id, &last) > 0);
+			assert_true(q->newest_first ? ulid_cmp(&sess.id, &last) < 0
+						    : ulid_cmp(&sess.id, &last) > 0);
 		last = sess.id;
 		n++;
 	}
@@ -92,29 +93,44 @@ static int teardown(void **state)
 
 static void test_event_round_trip(void **state)
 {
-	const struct op_object objects[] = {
-		{ "table", SLICE("public.users"), OP_WRITE }, { "function", SLICE("now"), 0 }
-	};
+	const struct op_object objects[] = { { "table", SLICE("public.users"), OP_WRITE },
+					     { "function", SLICE("now"), 0 } };
 	const struct op_attr attrs[] = {
 		{ "where", OP_ATTR_BOOL, { .b = false } },
 		{ "rows", OP_ATTR_INT, { .i = -5 } },
 		{ "host", OP_ATTR_TEXT, { .s = SLICE("web\0x") } },
 	};
-	const struct op_param params[] = { { false, SLICE("1") }, { true, SLICE_NONE },
+	const struct op_param params[] = { { false, SLICE("1") },
+					   { true, SLICE_NONE },
 					   { false, SLICE_NONE } };
 	struct store *s = open_store(STORE_WRITE);
 	struct store_session sess = store_fixture_session(1), got;
 	const struct identity_label labels[] = { { "team", "billing" }, { "empty", "" } };
-	struct op op = { .id = 77, .protocol = "postgres", .verb = SLICE("UPDATE"),
-			 .effects = OP_WRITE | OP_UNKNOWN, .objects = objects, .n_objects = 2,
-			 .attrs = attrs, .n_attrs = 3, .params = params, .n_params = 3,
-			 .text = SLICE("update users"), .norm = SLICE("update"),
-			 .fingerprint = UINT64_MAX, .text_cut = true };
-	struct store_event op_ev = { .type = STORE_OP, .time_ns = 9, .op = &op,
+	struct op op = { .id = 77,
+			 .protocol = "postgres",
+			 .verb = SLICE("UPDATE"),
+			 .effects = OP_WRITE | OP_UNKNOWN,
+			 .objects = objects,
+			 .n_objects = 2,
+			 .attrs = attrs,
+			 .n_attrs = 3,
+			 .params = params,
+			 .n_params = 3,
+			 .text = SLICE("update users"),
+			 .norm = SLICE("update"),
+			 .fingerprint = UINT64_MAX,
+			 .text_cut = true };
+	struct store_event op_ev = { .type = STORE_OP,
+				     .time_ns = 9,
+				     .op = &op,
 				     .verdict = { VERDICT_BLOCK, "no", "because" } };
-	struct store_event res = { .type = STORE_RESULT, .op_id = 77, .attrs = attrs, .n_attrs = 3,
-				   .failed = true };
-	struct store_event err = { .type = STORE_ERROR, .dir = DIR_TO_CLIENT, .text = "bad", .spec = "RFC",
+	struct store_event res = {
+		.type = STORE_RESULT, .op_id = 77, .attrs = attrs, .n_attrs = 3, .failed = true
+	};
+	struct store_event err = { .type = STORE_ERROR,
+				   .dir = DIR_TO_CLIENT,
+				   .text = "bad",
+				   .spec = "RFC",
 				   .offset = 1ULL << 40 };
 	struct store_event ev;
 	struct store_events *c = NULL;
@@ -197,7 +213,9 @@ static void test_data_compressed(void **state)
 	for (size_t i = 0; i < sizeof(noise); i++)
 		noise[i] = (uint8_t)((x = x * 1664525 + 1013904223) >> 24);
 	assert_int_equal(store_batch_new(s, &b), 0);
-	ev = (struct store_event){ .type = STORE_DATA, .dir = DIR_TO_CLIENT, .data_skipped = 7,
+	ev = (struct store_event){ .type = STORE_DATA,
+				   .dir = DIR_TO_CLIENT,
+				   .data_skipped = 7,
 				   .data = slice_of(text, sizeof(text)) };
 	assert_int_equal(store_put_event(b, &sess, &ev), 0);
 	assert_true(store_batch_bytes(b) < sizeof(text) / 4);
@@ -229,9 +247,13 @@ static void check_queries(struct store *s)
 		{ { .verdict = -1, .pid = -1, .uid = -1, .cgroup = "/agents.slice/g" }, 0, 0 },
 		{ { .verdict = -1, .pid = -1, .uid = -1, .cgroup = "/*/g[1]" }, 0, 0 },
 		{ { .verdict = -1, .pid = -1, .uid = -1, .cgroup = "/*/g?" }, 300, 900 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .cgroup = "/agents.slice/g2/**" }, 30, 90 },
+		{ { .verdict = -1, .pid = -1, .uid = -1, .cgroup = "/agents.slice/g2/**" },
+		  30,
+		  90 },
 		{ { .verdict = -1, .pid = -1, .uid = -1, .cgroup_id = 1007 }, 1, 3 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .container = "abcdef0123456789" }, 30, 90 },
+		{ { .verdict = -1, .pid = -1, .uid = -1, .container = "abcdef0123456789" },
+		  30,
+		  90 },
 		{ { .verdict = -1, .pid = -1, .uid = -1, .container = "abcdef012345" }, 30, 90 },
 		{ { .verdict = -1, .pid = -1, .uid = -1, .container = "abcdef" }, 0, 0 },
 		{ { .verdict = -1, .pid = -1, .uid = -1, .container = "*cdef*" }, 30, 90 },
@@ -240,26 +262,70 @@ static void check_queries(struct store *s)
 		{ { .verdict = VERDICT_HOLD, .pid = -1, .uid = -1 }, 0, 0 },
 		{ { .verdict = -1, .pid = -1, .uid = -1, .rule = "no-drop" }, 60, 60 },
 		{ { .verdict = VERDICT_ALLOW, .pid = -1, .uid = -1, .rule = "no-drop" }, 0, 0 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .label_key = "n", .label_value = "5" }, 30, 90 },
+		{ { .verdict = -1, .pid = -1, .uid = -1, .label_key = "n", .label_value = "5" },
+		  30,
+		  90 },
 		{ { .verdict = -1, .pid = -1, .uid = -1, .label_key = "n" }, 300, 900 },
 		{ { .verdict = -1, .pid = 4243, .uid = -1 }, 0, 0 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .limit = 70, .cgroup = "/agents.slice" }, 70, 70 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .words = (const char *[]){ "DROP" },
-		    .n_words = 1 }, 60, 60 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .words = (const char *[]){ "drop", "orders" },
-		    .n_words = 2 }, 60, 60 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .words = (const char *[]){ "drop", "users" },
-		    .n_words = 2 }, 0, 0 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .words = (const char *[]){ "order" },
-		    .n_words = 1 }, 0, 0 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .words = (const char *[]){ "ord*" },
-		    .n_words = 1 }, 60, 60 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .words = (const char *[]){ "public.Users" },
-		    .n_words = 1 }, 300, 600 - 60 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .words = (const char *[]){ "=" },
-		    .n_words = 1 }, 300, 300 },
-		{ { .verdict = -1, .pid = -1, .uid = -1, .words = (const char *[]){ "=", "17" },
-		    .n_words = 2 }, 1, 1 },
+		{ { .verdict = -1, .pid = -1, .uid = -1, .limit = 70, .cgroup = "/agents.slice" },
+		  70,
+		  70 },
+		{ { .verdict = -1,
+		    .pid = -1,
+		    .uid = -1,
+		    .words = (const char *[]){ "DROP" },
+		    .n_words = 1 },
+		  60,
+		  60 },
+		{ { .verdict = -1,
+		    .pid = -1,
+		    .uid = -1,
+		    .words = (const char *[]){ "drop", "orders" },
+		    .n_words = 2 },
+		  60,
+		  60 },
+		{ { .verdict = -1,
+		    .pid = -1,
+		    .uid = -1,
+		    .words = (const char *[]){ "drop", "users" },
+		    .n_words = 2 },
+		  0,
+		  0 },
+		{ { .verdict = -1,
+		    .pid = -1,
+		    .uid = -1,
+		    .words = (const char *[]){ "order" },
+		    .n_words = 1 },
+		  0,
+		  0 },
+		{ { .verdict = -1,
+		    .pid = -1,
+		    .uid = -1,
+		    .words = (const char *[]){ "ord*" },
+		    .n_words = 1 },
+		  60,
+		  60 },
+		{ { .verdict = -1,
+		    .pid = -1,
+		    .uid = -1,
+		    .words = (const char *[]){ "public.Users" },
+		    .n_words = 1 },
+		  300,
+		  600 - 60 },
+		{ { .verdict = -1,
+		    .pid = -1,
+		    .uid = -1,
+		    .words = (const char *[]){ "=" },
+		    .n_words = 1 },
+		  300,
+		  300 },
+		{ { .verdict = -1,
+		    .pid = -1,
+		    .uid = -1,
+		    .words = (const char *[]){ "=", "17" },
+		    .n_words = 2 },
+		  1,
+		  1 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -269,8 +335,8 @@ static void check_queries(struct store *s)
 			q.newest_first = newest;
 			if (count_sessions(s, &q) != cases[i].sessions ||
 			    count_hits(s, &q) != cases[i].hits)
-				fail_msg("case %zu: %zu sessions, %zu hits", i, count_sessions(s, &q),
-					 count_hits(s, &q));
+				fail_msg("case %zu: %zu sessions, %zu hits", i,
+					 count_sessions(s, &q), count_hits(s, &q));
 		}
 	}
 }
@@ -282,8 +348,9 @@ static void put_many(struct store *s)
 	assert_int_equal(store_batch_new(s, &b), 0);
 	for (unsigned n = 0; n < 300; n++) {
 		struct store_session sess = store_fixture_session(n);
-		struct identity_label label = { "n", (const char *[]){ "0", "1", "2", "3", "4", "5", "6",
-								       "7", "8", "9" }[n % 10] };
+		struct identity_label label = { "n",
+						(const char *[]){ "0", "1", "2", "3", "4", "5", "6",
+								  "7", "8", "9" }[n % 10] };
 		char cgroup[64], text[64];
 
 		snprintf(cgroup, sizeof(cgroup), "/agents.slice/g%u", n % 10);
@@ -293,7 +360,8 @@ static void put_many(struct store *s)
 		sess.identity.n_labels = 1;
 		sess.target = n % 3 ? "web" : "db1";
 		assert_int_equal(store_put_session(b, &sess), 0);
-		put_one(b, &sess, "SELECT", "select * from public.users", (struct verdict){ .rule = "default" });
+		put_one(b, &sess, "SELECT", "select * from public.users",
+			(struct verdict){ .rule = "default" });
 		snprintf(text, sizeof(text), "select x from t where id = %u", n);
 		put_one(b, &sess, "SELECT", text, (struct verdict){ .rule = "default" });
 		if (n % 5)
@@ -510,6 +578,62 @@ static void test_disk_full(void **state)
 	assert_null(store_close(s));
 }
 
+static void overwrite(struct store *s, enum store_db db, const void *key, size_t n)
+{
+	MDB_val k = store_val(key, n), v = store_val("\1\0garbage", 9);
+	MDB_txn *txn;
+
+	assert_int_equal(store_txn_begin(s, 0, &txn), 0);
+	assert_int_equal(mdb_put(txn, s->dbi[db], &k, &v, 0), 0);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+}
+
+/* A damaged record is told of, and those behind it are still read. */
+static void test_damaged(void **state)
+{
+	struct store *s = open_store(STORE_WRITE);
+	struct store_session one = store_fixture_session(10), other = store_fixture_session(11),
+			     got;
+	struct store_query q = STORE_QUERY_ANY;
+	struct store_sessions *c = NULL;
+	struct store_events *e = NULL;
+	char id[ULID_TEXT_MAX];
+	struct store_event ev;
+	uint8_t key[20];
+	void *mem = NULL;
+	size_t ok = 0, bad = 0;
+	int r;
+
+	put_many(s);
+	overwrite(s, DB_SESSION, one.id.bytes, 16);
+	store_key(key, &other.id, 1);
+	overwrite(s, DB_EVENT, key, sizeof(key));
+	overwrite(s, DB_OPEN, other.id.bytes, 16);
+	for (int pass = 0; pass < 2; pass++) {
+		ok = bad = 0;
+		assert_int_equal(store_sessions_open(s, &q, &c), 0);
+		while ((r = store_sessions_next(c, &got)) != 0) {
+			assert_true(r == 1 || r == -EBADMSG);
+			ok += r == 1;
+			bad += r == -EBADMSG;
+		}
+		assert_null(store_sessions_close(c));
+		assert_true(ok == 299 && bad == 1);
+		ok = bad = 0;
+		assert_int_equal(store_events_open(s, &other.id, 0, &e), 0);
+		while ((r = store_events_next(e, &ev)) != 0) {
+			ok += r == 1;
+			bad += r == -EBADMSG;
+		}
+		assert_null(store_events_close(e));
+		assert_true(ok == 2 && bad == 1);
+		index_all(s);
+	}
+	assert_int_equal(store_session_get(s, ulid_format(&one.id, id), &got, &mem), -EBADMSG);
+	assert_true(store_close_interrupted(s, UINT64_MAX) >= 0);
+	assert_null(store_close(s));
+}
+
 static void test_policy(void **state)
 {
 	const uint8_t hash[32] = { 9 }, other[32] = { 8 };
@@ -583,9 +707,19 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-		T(test_event_round_trip), T(test_data_compressed), T(test_queries), T(test_long_session),
-		T(test_overflow), T(test_time_range), T(test_one_writer), T(test_interrupted),
-		T(test_map_full), T(test_disk_full), T(test_policy), T(test_alloc),
+		T(test_event_round_trip),
+		T(test_data_compressed),
+		T(test_queries),
+		T(test_long_session),
+		T(test_overflow),
+		T(test_time_range),
+		T(test_one_writer),
+		T(test_interrupted),
+		T(test_map_full),
+		T(test_disk_full),
+		T(test_policy),
+		T(test_damaged),
+		T(test_alloc),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
