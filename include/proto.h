@@ -2,7 +2,7 @@
 /*
  * What every protocol handler is: a machine without descriptors, clocks, threads, globals or logs.
  * It is fed the bytes of each direction and yields events and bytes. The one who drives it is
- * session/; the promises it must keep are checked by tests/unit/proto/harness.h:
+ * session/; the promises it must keep are checked by tests/support/proto_harness.h:
  *
  *  1. Split invariance: any chunking, down to single bytes, gives the same output and the same
  *     events (adjacent DATA of one operation joined).
@@ -107,7 +107,8 @@ struct proto_class {
 	/*
 	 * Takes bytes that came *from* the other end of direction d (DIR_TO_SERVER: the client sent
 	 * them). *ret_used < in.len only when the handler waits for a verdict or its output is full
-	 * (limits.out_max); the driver offers the rest again after decide or consume_out.
+	 * (limits.out_max); the driver offers the rest again after decide or consume_out (of either
+	 * direction: what a client sends behind an upgrade waits for the server's answer).
 	 * 0, or a sticky error: -EBADMSG malformed, -EPROTO legal in itself but not now,
 	 * -EMSGSIZE over a limit, -EOPNOTSUPP understood and refused, -ENOMEM. *reterr is then set, and
 	 * native last words for the client may be waiting in peek_out(DIR_TO_CLIENT).
