@@ -45,7 +45,7 @@ int http_head_parse(struct slice head, size_t lead, bool response, struct http_h
  * or authorises. 0, or the fault's code. */
 int http_trailer_check(struct slice trailer, struct http_fault *reterr) __must_check;
 
-/* Fields whose value is a credential and never recorded. */
+/* Fields whose value is a credential and never recorded. name is not empty. */
 bool http_head_is_secret(struct slice name);
 
 /* The next field of *lines: true, and *lines is moved behind it. */

@@ -98,8 +98,8 @@ static int build_text(struct http *h)
 
 	h->op.text = lines;
 	if (h->head.secrets) {
-		/* "***" is longer than a value can be: at most three bytes more for each field, and
-		 * a field has at least four bytes (name, colon, CRLF). */
+		/* ": ***" may be longer than what it stands for, by four bytes at most, in a field
+		 * that has more than that: twice the size is enough. */
 		out = arena_alloc(&h->arena, lines.len * 2);
 		if (!out)
 			return -ENOMEM;
@@ -181,11 +181,25 @@ static int parse_target(struct http *h, struct slice *ret_origin, struct slice *
 	return 0;
 }
 
+/* Only what is surely a scheme: a first word that nobody knows may be the credential itself. */
+static struct slice auth_scheme(struct slice value)
+{
+	static const char *const known[] = { "Basic", "Bearer", "Digest", "Negotiate",
+					     "NTLM",  "Token",  "ApiKey", "OAuth",
+					     "Hawk",  "HOBA",   "DPoP",   "AWS4-HMAC-SHA256" };
+	ptrdiff_t end = slice_chr(value, ' ');
+	struct slice word = slice_head(value, end < 0 ? 0 : (size_t)end);
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (slice_ieq(word, slice_str(known[i])))
+			return slice_str(known[i]);
+	return SLICE("other");
+}
+
 static void build_attrs(struct http *h, const struct http_path *path, struct slice host,
 			unsigned port, const char *scheme)
 {
 	const struct http_head *q = &h->head;
-	ptrdiff_t end;
 
 	if (path) {
 		attr_text(h, "path", path->norm);
@@ -210,12 +224,8 @@ static void build_attrs(struct http *h, const struct http_path *path, struct sli
 	attr_text(h, "expect", q->expect);
 	attr_text(h, "method_override", q->method_override);
 	attr_text(h, "url_override", q->url_override);
-	if (q->authorization.len) {
-		/* A value without a space could be a bare credential: then no scheme is known. */
-		end = slice_chr(q->authorization, ' ');
-		attr_text(h, "auth",
-			  end > 0 ? slice_head(q->authorization, (size_t)end) : SLICE("unknown"));
-	}
+	if (q->authorization.len)
+		attr_text(h, "auth", auth_scheme(q->authorization));
 }
 
 int http_op_build(struct http *h, struct http_fault *f)

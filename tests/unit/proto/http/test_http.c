@@ -463,6 +463,15 @@ static void test_secrets_stay_out_of_the_text(void **state)
 	assert_true(logged(&r, "auth \"Basic\""));
 	assert_true(sent(&r, DIR_TO_SERVER, "X-Api-Key:hunter2\r\n"));
 	harness_run_done(&r);
+	/* A bare credential, and vendors' own names. */
+	step.bytes = SLICE("GET / HTTP/1.1\r\n" H "Authorization: hunter2 x\r\n"
+			   "PRIVATE-TOKEN: hunter2\r\nX-Client-Secret:hunter2\r\n"
+			   "Ocp-Apim-Subscription-Key: hunter2\r\nConnection: keep-alive\r\n\r\n");
+	run(&s, &r);
+	assert_false(logged(&r, "hunter2"));
+	assert_true(logged(&r, "auth \"other\""));
+	assert_true(logged(&r, "Connection: keep-alive"));
+	harness_run_done(&r);
 }
 
 /* What comes behind a request that may end HTTP waits for the answer, whatever that is. */
