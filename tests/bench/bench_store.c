@@ -85,8 +85,9 @@ static void put(struct store_batch *b, struct store_session *s, unsigned n)
 		op.fingerprint = 1 + n / 2 % ARRAY_SIZE(texts);
 		ev.type = STORE_OP;
 		ev.op = &op;
-		ev.verdict = (struct verdict){ n % 997 ? VERDICT_ALLOW : VERDICT_BLOCK, "default",
-					       NULL };
+		ev.verdict = (struct verdict){ .kind = n % 997 ? VERDICT_ALLOW : VERDICT_BLOCK,
+					       .rule = "default",
+					       .message = NULL };
 	}
 	r = store_put_event(b, s, &ev);
 	if (r < 0)

@@ -52,6 +52,7 @@ struct store_session store_fixture_session(unsigned n)
 					.boot_id = "8d1f0dd0-6b1e-4b3a-9f10-6f5c0d3a2b11",
 					.runtime = "",
 					.container = "",
+					.image = "",
 					.pod = "",
 					.comm = "psql",
 					.exe = "/usr/bin/psql",
@@ -70,8 +71,10 @@ struct store_event store_fixture_op(struct op *op, const char *verb, const char 
 			   .effects = OP_READ,
 			   .text = slice_str(statement) };
 	op->fingerprint = hash_bytes(op->text, HASH_KEY_FIXED);
-	return (struct store_event){ .type = STORE_OP,
-				     .op = op,
-				     .time_ns = FIXTURE_DAY_NS + 5 * NSEC_PER_MSEC,
-				     .verdict = { VERDICT_ALLOW, "default", NULL } };
+	return (struct store_event){
+		.type = STORE_OP,
+		.op = op,
+		.time_ns = FIXTURE_DAY_NS + 5 * NSEC_PER_MSEC,
+		.verdict = { .kind = VERDICT_ALLOW, .rule = "default", .message = NULL }
+	};
 }

@@ -545,6 +545,7 @@ static void json_op(json_t *o, const struct store_event *ev)
 	set(o, "attrs", json_attrs(op->attrs, op->n_attrs));
 	set(o, "params", params);
 	set(o, "verdict", json_string(verdict_names[ev->verdict.kind]));
+	set(o, "risk", json_u64(ev->verdict.risk));
 	set(o, "rule", json_str(ev->verdict.rule));
 	set(o, "message", ev->verdict.message ? json_str(ev->verdict.message) : json_null());
 }

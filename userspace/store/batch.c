@@ -2,12 +2,13 @@
 /* The hot path: records gathered in memory, written in one transaction a turn. */
 #include <assert.h>
 #include <errno.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 #include <zstd.h>
 
 #include "store_int.h"
 
-enum { BATCH_MEM_FIRST = 64 << 10, BATCH_MEM_KEEP = 4 << 20 };
+enum { BATCH_MEM_FIRST = 64 << 10, BATCH_MEM_KEEP = 4 << 20, COMMIT_ROOM = 1 << 20 };
 
 /* Before each record in the batch's memory. */
 struct rec {
@@ -260,6 +261,17 @@ void store_dirty_add(struct store *s, const struct ulid *id)
 	pthread_mutex_unlock(&s->dirty_lock);
 }
 
+/* LMDB calls a write that the disk had only half the room for an I/O error. */
+static int commit_error(const struct store *s, int r)
+{
+	struct statvfs vfs;
+
+	if (r == -EIO && fstatvfs(s->lock_fd, &vfs) == 0 &&
+	    vfs.f_bavail < COMMIT_ROOM / MAX(vfs.f_frsize, 1ul))
+		return -ENOSPC;
+	return r;
+}
+
 int store_commit(struct store_batch *b)
 {
 	struct writer w = { .store = b->store, .arena = &b->arena };
@@ -287,7 +299,7 @@ int store_commit(struct store_batch *b)
 		}
 	}
 	batch_clear(b);
-	return r;
+	return commit_error(b->store, r);
 }
 
 /* ---- what a dead writer left ---------------------------------------------------------------- */

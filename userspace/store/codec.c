@@ -81,6 +81,7 @@ enum event_tag {
 	E_VERDICT,
 	E_RULE,
 	E_MESSAGE,
+	E_RISK,
 };
 
 /* ---- encoding ----------------------------------------------------------------------------- */
@@ -296,6 +297,7 @@ static uint8_t *put_op(uint8_t *p, const struct op *op, const struct verdict *v)
 	p = put_num(p, E_TEXT_CUT, op->text_cut);
 	p = put_num(p, E_VERDICT, v->kind);
 	p = put_str(p, E_RULE, v->rule);
+	p = put_num(p, E_RISK, v->risk);
 	return put_str(p, E_MESSAGE, v->message);
 }
 
@@ -500,6 +502,7 @@ int store_session_decode(struct slice rec, const struct ulid *id, struct arena *
 					.boot_id = "",
 					.runtime = "",
 					.container = "",
+					.image = "",
 					.pod = "",
 					.comm = "",
 					.exe = "" };
@@ -648,6 +651,7 @@ static int event_field(struct store_event *e, struct op *op, unsigned tag, struc
 		e->verdict.kind = (enum verdict_kind)n;
 		break;
 	case E_RULE: return get_str(v, a, &e->verdict.rule);
+	case E_RISK: e->verdict.risk = get_u32(v); break;
 	case E_MESSAGE: return get_str(v, a, &e->verdict.message);
 	}
 	return 0;

@@ -56,7 +56,9 @@ static void fill(struct store *s)
 	ev = store_fixture_op(&op, "DROP", "DROP TABLE orders");
 	op.id = 2;
 	op.effects = OP_SCHEMA;
-	ev.verdict = (struct verdict){ VERDICT_BLOCK, "no-drop", "Not for agents." };
+	ev.verdict = (struct verdict){ .kind = VERDICT_BLOCK,
+				       .rule = "no-drop",
+				       .message = "Not for agents." };
 	put(batch, &a, ev);
 	a.state = STORE_SESSION_ENDED;
 	a.end_ns = a.start_ns + 12 * 1000 * 1000;

@@ -120,10 +120,12 @@ static void test_event_round_trip(void **state)
 			 .norm = SLICE("update"),
 			 .fingerprint = UINT64_MAX,
 			 .text_cut = true };
-	struct store_event op_ev = { .type = STORE_OP,
-				     .time_ns = 9,
-				     .op = &op,
-				     .verdict = { VERDICT_BLOCK, "no", "because" } };
+	struct store_event op_ev = {
+		.type = STORE_OP,
+		.time_ns = 9,
+		.op = &op,
+		.verdict = { .kind = VERDICT_BLOCK, .rule = "no", .message = "because", .risk = 70 }
+	};
 	struct store_event res = {
 		.type = STORE_RESULT, .op_id = 77, .attrs = attrs, .n_attrs = 3, .failed = true
 	};
@@ -175,6 +177,7 @@ static void test_event_round_trip(void **state)
 	assert_int_equal(ev.verdict.kind, VERDICT_BLOCK);
 	assert_string_equal(ev.verdict.rule, "no");
 	assert_string_equal(ev.verdict.message, "because");
+	assert_int_equal(ev.verdict.risk, 70);
 	assert_int_equal(store_events_next(c, &ev), 1);
 	assert_true(ev.type == STORE_RESULT && ev.failed && ev.op_id == 77 && ev.n_attrs == 3);
 	assert_int_equal(store_events_next(c, &ev), 1);
@@ -369,7 +372,9 @@ static void put_many(struct store *s)
 				(struct verdict){ .rule = "default" });
 		else
 			put_one(b, &sess, "DROP", "DROP TABLE orders",
-				(struct verdict){ VERDICT_BLOCK, "no-drop", "no" });
+				(struct verdict){ .kind = VERDICT_BLOCK,
+						  .rule = "no-drop",
+						  .message = "no" });
 		sess.state = n % 2 ? STORE_SESSION_ENDED : STORE_SESSION_OPEN;
 		assert_int_equal(store_put_session(b, &sess), 0);
 		if (n % 7 == 0)
