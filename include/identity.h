@@ -25,6 +25,7 @@ struct identity {
 	const char *boot_id;	 /* 36 characters, /proc/sys/kernel/random/boot_id */
 	const char *runtime;	 /* "docker", "podman", "containerd", "cri-o", "" */
 	const char *container;	 /* container id as in the path, or the name given to `weir run` */
+	const char *image;	 /* of the container, as its runtime calls it */
 	const char *pod;	 /* Kubernetes pod uid */
 	const struct identity_label *labels;
 	size_t n_labels;

@@ -97,6 +97,14 @@ enum verdict_kind { VERDICT_ALLOW, VERDICT_HOLD, VERDICT_BLOCK };
 enum { VERDICT_COUNT = 3 };
 extern const char *const verdict_names[VERDICT_COUNT]; /* "allow", "hold", "block" */
 
+/* How a hold is to be answered. */
+struct verdict_hold {
+	unsigned count;	       /* different people who must approve, at least 1 */
+	bool remember_session; /* the same fingerprint passes without asking to the session's end, */
+	uint64_t remember_ns;  /* or for so long; both 0: each operation is asked for */
+	uint64_t timeout_ns;   /* unanswered for so long it is denied */
+};
+
 struct verdict {
 	enum verdict_kind kind;
 	/* The deciding rule's id, or what stood in for a rule: "default", "target:NAME". Borrowed
@@ -104,6 +112,8 @@ struct verdict {
 	const char *rule;
 	/* For people: the rule's message or one made for it; NULL = none. Same life as rule. */
 	const char *message;
+	unsigned risk; /* score of the operation, filled by policy_decide */
+	const struct verdict_hold *hold; /* kind is HOLD: never NULL from a policy; same life as rule */
 };
 
 #endif

@@ -77,10 +77,10 @@ static double measure(const struct policy *p, const struct op *op)
 	uint64_t start;
 
 	for (unsigned i = 0; i < ROUNDS / 10; i++)
-		policy_decide(p, t, NULL, op, &v);
+		policy_decide(p, t, NULL, op, NULL, 0, &v);
 	start = clock_monotonic_ns();
 	for (unsigned i = 0; i < ROUNDS; i++)
-		policy_decide(p, t, NULL, op, &v);
+		policy_decide(p, t, NULL, op, NULL, 0, &v);
 	return (double)(clock_monotonic_ns() - start) / ROUNDS;
 }
 

@@ -20,10 +20,10 @@ static void judge(const struct policy *p, const struct policy_target *t, const s
 	struct verdict got, want = { 0 };
 	size_t i, n = policy_rule_count(p);
 
-	policy_decide(p, t, NULL, op, &got);
+	policy_decide(p, t, NULL, op, NULL, 0, &got);
 	assert(got.rule);
 	for (i = 0; i < n; i++)
-		if (policy_rule_matches(p, i, t, op, &want))
+		if (policy_rule_matches(p, i, t, NULL, op, &want))
 			break;
 	if (i < n)
 		assert(got.kind == want.kind && strcmp(got.rule, want.rule) == 0);

@@ -56,9 +56,9 @@ static bool op_explain(const struct policy *p, const struct policy_target *t, co
 	printf("operation  %s\n", op->protocol);
 	facts_print(op);
 	for (size_t i = 0; i < policy_rule_count(p); i++)
-		if (policy_rule_matches(p, i, t, op, &v))
+		if (policy_rule_matches(p, i, t, NULL, op, &v))
 			printf("  rule     %s (%s)\n", v.rule, verdict_names[v.kind]);
-	policy_decide(p, t, NULL, op, &v);
+	policy_decide(p, t, NULL, op, NULL, 0, &v);
 	printf("verdict    %s by %s%s%s\n", verdict_names[v.kind], v.rule, v.message ? ": " : "",
 	       v.message ? v.message : "");
 	return v.kind == VERDICT_ALLOW;

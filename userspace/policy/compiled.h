@@ -64,6 +64,7 @@ struct attr_cond {
 struct rule {
 	const char *id, *message;
 	enum verdict_kind verdict;
+	struct verdict_hold hold;
 	uint32_t protocols; /* bits 1 << enum protocol; 0 = any */
 	uint32_t effects, access; /* OP_* bits; 0 = any */
 	uint64_t verb_bits; /* of the indexed ones */

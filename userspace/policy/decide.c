@@ -278,30 +278,52 @@ static size_t first_rule(const struct policy *p, const struct facts *f)
 }
 
 void policy_decide(const struct policy *p, const struct policy_target *t, const struct identity *id,
-		   const struct op *op, struct verdict *ret)
+		   const struct op *op, struct policy_session *ps, uint64_t now_ns,
+		   struct verdict *ret)
 {
 	struct facts f;
 	size_t rule;
 
 	if (op->n_objects > POLICY_OBJECTS_MAX) {
-		*ret = (struct verdict){ VERDICT_BLOCK, "limit", p->limited };
+		*ret = (struct verdict){ .kind = VERDICT_BLOCK,
+					 .rule = "limit",
+					 .message = p->limited };
 		return;
 	}
 	facts_gather(p, t, op, &f);
 	rule = first_rule(p, &f);
 	if (rule < p->n_rules) {
-		*ret = (struct verdict){ p->rules[rule].verdict, p->rules[rule].id,
-					 p->rules[rule].message };
+		const struct rule *r = &p->rules[rule];
+
+		*ret = (struct verdict){ .kind = r->verdict,
+					 .rule = r->id,
+					 .message = r->message,
+					 .hold = r->verdict == VERDICT_HOLD ? &r->hold : NULL };
 	} else if (f.target != SIZE_MAX) {
 		const struct target *target = &p->targets[f.target];
 
-		*ret = (struct verdict){ target->fallback < 0 ? p->fallback
-							      : (enum verdict_kind)target->fallback,
-					 target->rule, target->message };
+		*ret = (struct verdict){ .kind = target->fallback < 0
+							 ? p->fallback
+							 : (enum verdict_kind)target->fallback,
+					 .rule = target->rule,
+					 .message = target->message };
 	} else {
-		*ret = (struct verdict){ p->fallback, "default",
-					 p->fallback == VERDICT_BLOCK ? p->refused : NULL };
+		*ret = (struct verdict){ .kind = p->fallback,
+					 .rule = "default",
+					 .message =
+						 p->fallback == VERDICT_BLOCK ? p->refused : NULL };
 	}
+	if (ps)
+		ps->ops++;
+}
+
+void policy_session_result(struct policy_session *ps, uint64_t bytes, uint64_t rows,
+			   uint64_t now_ns)
+{
+	if (__builtin_add_overflow(ps->bytes, bytes, &ps->bytes))
+		ps->bytes = UINT64_MAX;
+	if (__builtin_add_overflow(ps->rows, rows, &ps->rows))
+		ps->rows = UINT64_MAX;
 }
 
 size_t policy_rule_count(const struct policy *p)
@@ -309,8 +331,13 @@ size_t policy_rule_count(const struct policy *p)
 	return p->n_rules;
 }
 
+bool policy_rule_decides(const struct policy *p, size_t i)
+{
+	return true;
+}
+
 bool policy_rule_matches(const struct policy *p, size_t i, const struct policy_target *t,
-			 const struct op *op, struct verdict *ret)
+			 const struct identity *id, const struct op *op, struct verdict *ret)
 {
 	const struct rule *r = &p->rules[i];
 	struct facts f;
@@ -318,6 +345,9 @@ bool policy_rule_matches(const struct policy *p, size_t i, const struct policy_t
 	facts_gather(p, t, op, &f);
 	if (!rule_match(r, &f))
 		return false;
-	*ret = (struct verdict){ r->verdict, r->id, r->message };
+	*ret = (struct verdict){ .kind = r->verdict,
+				 .rule = r->id,
+				 .message = r->message,
+				 .hold = r->verdict == VERDICT_HOLD ? &r->hold : NULL };
 	return true;
 }

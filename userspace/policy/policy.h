@@ -109,25 +109,59 @@ const struct policy_target *policy_target_at(const struct policy *p, size_t i);
 struct slice policy_set_host_name(const struct policy_set *set, size_t i);
 
 /*
+ * What a session has done so far, for conditions on its risk, rates and quotas. The caller keeps one
+ * for each session, zeroed at its start, and uses it from one thread at a time. Counters never wrap.
+ */
+enum { POLICY_METERS_MAX = 16, POLICY_METER_SLICES = 8 };
+struct policy_session {
+	uint64_t risk; /* of all operations asked for, refused ones too */
+	uint64_t ops;
+	uint64_t rows, bytes; /* of all results */
+	/* Private: one meter for each rule with a "rate" or "quota". A new snapshot finds those that
+	 * it still has by key. */
+	uint64_t _serial;
+	size_t _n_meters;
+	struct policy_meter {
+		uint64_t key;
+		uint64_t slice_ns; /* 0: the whole session */
+		uint64_t slice; /* number of the newest slice */
+		uint64_t counts[POLICY_METER_SLICES];
+		unsigned measure;
+	} _meters[POLICY_METERS_MAX];
+};
+
+/* An answer came: so many bytes and rows went to the client. now_ns as in policy_decide. */
+void policy_session_result(struct policy_session *ps, uint64_t bytes, uint64_t rows,
+			   uint64_t now_ns);
+
+/*
  * Judges one operation. Always fills *ret: of all matching rules the most restrictive wins (block
  * over hold over allow; among equals the first by id), with no match the target's default, then the
  * policy's, which is block when not given (rule is then "target:NAME" or "default"; "limit" for an
  * operation with too many objects, which is blocked). mode is not looked at here: the caller passes
- * on what "observe" would have blocked. Nothing is allocated.
+ * on what "observe" would have blocked. Nothing is allocated, but for a thread's first regular
+ * expression of a snapshot; when that fails, restrictions count as matching and permissions as not.
  *
  * A restriction (block, hold) is read broadly, a permission (allow) narrowly: the first holds when
  * any effect or object is listed, whatever the case of letters and with or without the schema; the
- * second when all are, exactly. t may be NULL (no target).
+ * second when all are, exactly. t may be NULL (no target), id too (nobody is known).
+ *
+ * ps counts this operation as asked for: call once for each. NULL is a session that has done nothing
+ * yet and is not remembered. now_ns is any clock that never goes back.
  */
 void policy_decide(const struct policy *p, const struct policy_target *t, const struct identity *id,
-		   const struct op *op, struct verdict *ret);
+		   const struct op *op, struct policy_session *ps, uint64_t now_ns,
+		   struct verdict *ret);
 
 /*
  * For explaining: whether the i-th rule (of policy_rule_count, most restrictive first) matches on its
- * own; *ret is then its verdict.
+ * own, in a session that has done nothing yet; *ret is then its verdict, risk what it adds to the
+ * score. A rule without a verdict, which only adds risk, says VERDICT_ALLOW.
  */
 size_t policy_rule_count(const struct policy *p);
 bool policy_rule_matches(const struct policy *p, size_t i, const struct policy_target *t,
-			 const struct op *op, struct verdict *ret);
+			 const struct identity *id, const struct op *op, struct verdict *ret);
+/* Whether the i-th rule has a verdict of its own. */
+bool policy_rule_decides(const struct policy *p, size_t i);
 
 #endif

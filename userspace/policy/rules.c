@@ -78,6 +78,7 @@ static int rule_load(struct load *l, const struct place *at, const json_t *v,
 	if (r < 0)
 		return r;
 	ret->verdict = (enum verdict_kind)word;
+	ret->hold = (struct verdict_hold){ .count = 1, .timeout_ns = 300 * 1000000000ULL };
 	ret->message = ret->verdict == VERDICT_BLOCK  ? p->refused
 		       : ret->verdict == VERDICT_HOLD ? p->held
 						      : NULL;

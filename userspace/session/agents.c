@@ -109,6 +109,7 @@ static int agent_new(struct agents *r, const struct known *self, const struct kn
 		.boot_id = put(&at, slice_str(r->boot_id)),
 		.runtime = ref.runtime,
 		.container = put(&at, top->container[0] ? slice_str(top->container) : ref.id),
+		.image = "",
 		.pod = put(&at, ref.pod),
 		.labels = labels,
 		.n_labels = top->n_labels,

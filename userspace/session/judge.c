@@ -7,12 +7,14 @@ void judge(struct session *s, const struct op *op, struct verdict *ret, struct v
 
 	if (!s->target) {
 		/* No target: nobody was dialled, so nothing can pass, observed or not. */
-		v = (struct verdict){ VERDICT_BLOCK, "no-target",
-				      "No target of the policy allows this destination." };
+		v = (struct verdict){ .kind = VERDICT_BLOCK,
+				      .rule = "no-target",
+				      .message =
+					      "No target of the policy allows this destination." };
 		*ret = *ret_recorded = v;
 		return;
 	}
-	policy_decide(s->agent->policy, s->target, &s->rec.identity, op, &v);
+	policy_decide(s->agent->policy, s->target, &s->rec.identity, op, NULL, 0, &v);
 	*ret_recorded = v;
 	if (s->rec.observed) {
 		v.kind = VERDICT_ALLOW;

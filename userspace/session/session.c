@@ -160,14 +160,15 @@ static int on_op(struct session *s, const struct op *op)
 
 static int on_opaque(struct session *s, const struct proto_event *ev)
 {
-	struct verdict v = { VERDICT_BLOCK, "opaque",
-			     "What follows cannot be understood, and the target does not say "
-			     "\"opaque\": \"relay\"." };
+	struct verdict v = { .kind = VERDICT_BLOCK,
+			     .rule = "opaque",
+			     .message = "What follows cannot be understood, and the target does not "
+					"say \"opaque\": \"relay\"." };
 	uint64_t id = ev->op_id;
 	int r;
 
 	if (s->target && s->target->relay_opaque)
-		v = (struct verdict){ VERDICT_ALLOW, "opaque", NULL };
+		v = (struct verdict){ .kind = VERDICT_ALLOW, .rule = "opaque", .message = NULL };
 	r = record_event(s, ev);
 	if (r == 0 && v.kind == VERDICT_BLOCK) {
 		s->rec.n_blocked++;
@@ -632,8 +633,15 @@ static void audit_direct_dial(struct worker *w, const struct addr *peer, const s
 		.state = STORE_SESSION_REFUSED,
 		.start_ns = w->real_ns,
 		.end_ns = w->real_ns,
-		.identity = { .cgroup_path = "", .boot_id = "", .runtime = "", .container = "",
-			      .pod = "", .comm = "", .exe = "", .netns_cookie = netns_cookie },
+		.identity = { .cgroup_path = "",
+			      .boot_id = "",
+			      .runtime = "",
+			      .container = "",
+			      .image = "",
+			      .pod = "",
+			      .comm = "",
+			      .exe = "",
+			      .netns_cookie = netns_cookie },
 		.client = *peer,
 		.dst = *local,
 		.target = "",
@@ -694,9 +702,18 @@ void session_start(struct worker *w, int fd, const struct addr *peer, const stru
 	s->rec.dst = addr_v6(flow.dst_ip, flow.dst_port);
 	s->rec.target = s->rec.protocol = s->rec.policy = s->rec.reason = "";
 	s->rec.identity = (struct identity){
-		.cgroup_id = flow.cgroup_id, .cgroup_path = "", .boot_id = "", .runtime = "",
-		.container = "", .pod = "", .pid = flow.pid, .uid = flow.uid, .comm = s->comm,
-		.exe = "", .netns_cookie = flow.netns_cookie,
+		.cgroup_id = flow.cgroup_id,
+		.cgroup_path = "",
+		.boot_id = "",
+		.runtime = "",
+		.container = "",
+		.image = "",
+		.pod = "",
+		.pid = flow.pid,
+		.uid = flow.uid,
+		.comm = s->comm,
+		.exe = "",
+		.netns_cookie = flow.netns_cookie,
 	};
 	list_append(&w->sessions, &s->all);
 	__atomic_add_fetch(&w->stats.sessions_open, 1, __ATOMIC_RELAXED);

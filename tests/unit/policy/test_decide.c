@@ -21,7 +21,7 @@ static const char *judge_op(const struct op *op)
 	static char out[256];
 	struct verdict v;
 
-	policy_decide(p, policy_target_at(p, 0), NULL, op, &v);
+	policy_decide(p, policy_target_at(p, 0), NULL, op, NULL, 0, &v);
 	snprintf(out, sizeof(out), "%s %s", verdict_names[v.kind], v.rule);
 	return out;
 }
@@ -301,18 +301,18 @@ static void test_defaults_and_targets(void **state)
 			   "\"rules\":[{\"id\":\"h\",\"verdict\":\"hold\",\"message\":\"Ask.\","
 			   "\"when\":{\"target\":\"a\",\"verb\":\"EXEC\"}}]}");
 	p = policy_set_at(set, 0);
-	policy_decide(p, policy_target_at(p, 0), NULL, &op, &v);
+	policy_decide(p, policy_target_at(p, 0), NULL, &op, NULL, 0, &v);
 	assert_int_equal(v.kind, VERDICT_HOLD);
 	assert_string_equal(v.message, "Ask.");
-	policy_decide(p, policy_target_at(p, 1), NULL, &op, &v);
+	policy_decide(p, policy_target_at(p, 1), NULL, &op, NULL, 0, &v);
 	assert_int_equal(v.kind, VERDICT_BLOCK);
 	assert_string_equal(v.rule, "target:b");
 	assert_non_null(v.message);
 	op.verb = SLICE("shell");
-	policy_decide(p, policy_target_at(p, 0), NULL, &op, &v);
+	policy_decide(p, policy_target_at(p, 0), NULL, &op, NULL, 0, &v);
 	assert_int_equal(v.kind, VERDICT_ALLOW);
 	assert_string_equal(v.rule, "default");
-	policy_decide(p, NULL, NULL, &op, &v);
+	policy_decide(p, NULL, NULL, &op, NULL, 0, &v);
 	assert_int_equal(v.kind, VERDICT_ALLOW);
 }
 
@@ -395,9 +395,9 @@ static void test_index_agrees_with_a_plain_walk(void **state)
 					1u << rnd(4)
 				};
 			for (size_t k = 0; k < policy_rule_count(p); k++)
-				if (policy_rule_matches(p, k, t, &op, &want))
+				if (policy_rule_matches(p, k, t, NULL, &op, &want))
 					break;
-			policy_decide(p, t, NULL, &op, &got);
+			policy_decide(p, t, NULL, &op, NULL, 0, &got);
 			assert_string_equal(got.rule, want.rule);
 			assert_int_equal(got.kind, want.kind);
 		}

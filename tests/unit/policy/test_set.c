@@ -126,7 +126,7 @@ static void test_ten_thousand_rules(void **state)
 	set = must_compile(text);
 	op.objects = &o;
 	op.n_objects = 1;
-	policy_decide(policy_set_at(set, 0), NULL, NULL, &op, &v);
+	policy_decide(policy_set_at(set, 0), NULL, NULL, &op, NULL, 0, &v);
 	assert_string_equal(v.rule, "r9999");
 	set = policy_set_unref(set);
 	free(text);

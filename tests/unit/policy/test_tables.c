@@ -112,7 +112,7 @@ static void check_line(const char *where, const struct policy *p, char **col, bo
 	op.effects = parse_effects(col[C_EFFECTS], " ");
 	op.n_objects = parse_objects(col[C_OBJECTS], objects);
 	op.n_attrs = parse_attrs(col[C_ATTRS], attrs);
-	policy_decide(p, find_target(p, col[C_TARGET]), NULL, &op, &v);
+	policy_decide(p, find_target(p, col[C_TARGET]), NULL, &op, NULL, 0, &v);
 	if (strcmp(verdict_names[v.kind], col[C_VERDICT]) != 0 || strcmp(v.rule, col[C_RULE]) != 0)
 		fail_msg("%s: expected %s by %s, got %s by %s", where, col[C_VERDICT], col[C_RULE],
 			 verdict_names[v.kind], v.rule);
