@@ -190,7 +190,7 @@ json.dump({"store": t + "/store", "socket": t + "/run/weir.sock", "runtime_dir":
 }
 
 launch_weir() {
-	"$weir" daemon --config "$tmp/weir.json" >> "$tmp/weir.log" 2>&1 &
+	"${own[@]}" "$weir" daemon --config "$tmp/weir.json" >> "$tmp/weir.log" 2>&1 &
 	weir_pid=$!
 	wait_for 30 "$weir" status || {
 		diag "the daemon does not answer: $("$weir" status 2>&1)
