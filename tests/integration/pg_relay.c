@@ -141,8 +141,13 @@ static void serve(struct proto *p, int client, int server)
 					(unsigned long long)why.offset);
 			going &= pull(p);
 		}
-		if (!drain(p, DIR_TO_SERVER, server) || !drain(p, DIR_TO_CLIENT, client))
-			break;
+		for (int d = 0; d < 2; d++) {
+			size_t before = p->class->peek_out(p, d).len;
+
+			going &= drain(p, d, d == DIR_TO_SERVER ? server : client);
+			/* Room was made: what was not taken can be offered again. */
+			moved |= p->class->peek_out(p, d).len < before;
+		}
 		if (moved || !going)
 			continue;
 		for (int d = 0; d < 2; d++) {
