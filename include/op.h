@@ -70,6 +70,17 @@ struct op_param {
 	struct slice text;
 };
 
+/* One header field of a request. */
+struct op_header {
+	struct slice name;  /* lower case */
+	struct slice value; /* as sent, without the spaces around it; empty for credentials */
+};
+
+/* One "key=value" of a query, decoded. */
+struct op_query {
+	struct slice key, value;
+};
+
 struct op {
 	uint64_t id;		 /* unique and rising within one handler */
 	const char *protocol;	 /* static: "postgres", "http", "tcp" */
@@ -81,6 +92,19 @@ struct op {
 	size_t n_attrs;
 	const struct op_param *params;
 	size_t n_params;
+	/* HTTP: header fields in the order of the wire, and the query's pairs. Where there are more
+	 * than the handler keeps, or servers could read them differently, effects have OP_UNKNOWN. */
+	const struct op_header *headers;
+	size_t n_headers;
+	const struct op_query *queries;
+	size_t n_queries;
+	struct slice query;	 /* as sent, without the "?" */
+	/* HTTP: the request's content without transfer and content codings, when it is JSON or a form
+	 * and proto_limits.body_max lets it be held. body_cut: there is one of that kind that cannot
+	 * be shown (too large, another coding); effects have OP_UNKNOWN then. */
+	struct slice body;
+	bool body_cut;
+	unsigned risk;		 /* of the operation's own; 0 from handlers */
 	struct slice text;	 /* as the client sent it; secrets (passwords) never appear */
 	struct slice norm;	 /* literals replaced; empty when the same as text */
 	uint64_t fingerprint;	 /* of norm (or text), equal over restarts; 0 = none */
