@@ -107,7 +107,11 @@ static int attrs_make(struct pg *p, const struct pg_stmt *stmt)
 	struct pg_work *w = &p->work;
 	size_t n = stmt ? stmt->n_attrs : 0, extra = 0;
 	struct op_attr more[4], *all;
+	bool unknown = w->tainted || w->add_effects & (OP_EXEC | OP_UNKNOWN);
 
+	/* The statement's last: only its functions are unknown. Here is more that is. */
+	if (unknown && n && strcmp(stmt->attrs[n - 1].key, "unknown_by") == 0)
+		n--;
 	if (w->kind == PG_WORK_PARSE || w->kind == PG_WORK_BIND) {
 		more[extra++] = pg_attr_text("phase", w->kind == PG_WORK_PARSE ? SLICE("parse") :
 										 SLICE("bind"));
@@ -249,7 +253,8 @@ static int facts_consequences(struct pg *p, const struct pg_facts *f, bool *risk
 		struct slice name = SLICE_NONE;
 
 		*copy_in |= s->copy_in;
-		*risky |= s->sets_lexing || (s->effects & (OP_UNKNOWN | OP_EXEC));
+		*risky |= s->sets_lexing || s->may_set_lexing ||
+			  (s->effects & (OP_UNKNOWN | OP_EXEC));
 		p->lexing.ever_unsafe |= s->sets_lexing;
 		if (strcmp(s->verb, "PREPARE") != 0)
 			continue;

@@ -416,6 +416,14 @@ static bool text_is_ascii(struct slice text)
 	return all < 0x80 && !zero;
 }
 
+/* What is unknown is so for another reason, too: not only by the functions that it calls. */
+static void stmt_unknown_more(struct pg_stmt *st)
+{
+	/* pg_walk_stmt sets that attribute last. */
+	if (st->n_attrs && strcmp(st->attrs[st->n_attrs - 1].key, "unknown_by") == 0)
+		st->n_attrs--;
+}
+
 static int facts_build(struct pg_sql *s, struct slice text, struct slice norm,
 		       const struct pg_norm *info, bool untrusted, uint64_t norm_hash,
 		       uint64_t text_hash, struct entry **ret)
@@ -437,6 +445,7 @@ static int facts_build(struct pg_sql *s, struct slice text, struct slice norm,
 		for (size_t i = 0; i < d.n_stmts; i++) {
 			d.stmts[i].effects |= OP_UNKNOWN;
 			d.stmts[i].may_set_lexing = true;
+			stmt_unknown_more(&d.stmts[i]);
 		}
 	/* One such word, with its number left in the normal form: that is the limit. */
 	if (d.limit && (info->limits != 1 || info->limits_kept != 1))

@@ -63,6 +63,9 @@ struct pg_stmt {
 	 * cursor      bool  true: DECLARE; the rest tells what is declared
 	 * search_path bool  true: it is set
 	 * role        bool  true: SET ROLE or SET SESSION AUTHORIZATION
+	 * unknown_by  text  "functions": the effects exec and unknown are there only since functions
+	 *                   are called that are not PostgreSQL's own, all of them listed as objects
+	 *                   (function, exec unknown): who knows these knows the rest
 	 * password, superuser  bool  true: CREATE or ALTER ROLE gives that
 	 */
 	const struct op_attr *attrs;

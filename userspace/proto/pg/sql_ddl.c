@@ -523,9 +523,12 @@ static void walk_create_schema(struct pg_walk *w, const PgQuery__CreateSchemaStm
 static void walk_do_or_call(struct pg_walk *w, const PgQuery__Node *n)
 {
 	if (n->node_case == PG_QUERY__NODE__NODE_CALL_STMT) {
-		pg_verb(w, "CALL", OP_EXEC | OP_UNKNOWN);
+		pg_verb(w, "CALL", 0);
 		if (n->call_stmt->funccall)
 			pg_walk_msg(w, &n->call_stmt->funccall->base);
+		/* Under the name of one of PostgreSQL's functions it is somebody's all the same. */
+		if (!n->call_stmt->funccall || !pg_func_is_undeclared(n->call_stmt->funccall))
+			w->effects |= OP_EXEC | OP_UNKNOWN;
 	} else {
 		pg_verb(w, "DO", OP_EXEC | OP_UNKNOWN);
 	}

@@ -274,11 +274,23 @@ static void arg_object(struct pg_walk *w, const PgQuery__FuncCall *f, size_t n, 
 		w->effects |= OP_UNKNOWN;
 }
 
+bool pg_func_is_undeclared(const PgQuery__FuncCall *f)
+{
+	const char *name = f->n_funcname ? pg_string(f->funcname[f->n_funcname - 1]) : NULL;
+	const char *schema = f->n_funcname > 1 ? pg_string(f->funcname[f->n_funcname - 2]) : NULL;
+
+	if (!name || bsearch(name, funcs, ARRAY_SIZE(funcs), sizeof(funcs[0]), func_cmp))
+		return false;
+	return f->n_funcname > 2 || (schema && strcmp(schema, "pg_catalog") != 0) ||
+	       !builtin_is_pure(name);
+}
+
 void pg_walk_func_call(struct pg_walk *w, const PgQuery__FuncCall *f)
 {
 	const char *name = NULL, *schema = NULL;
 	const struct func *fn = NULL;
 	uint32_t effects;
+	bool undeclared = pg_func_is_undeclared(f);
 
 	if (f->n_funcname)
 		name = pg_string(f->funcname[f->n_funcname - 1]);
@@ -286,7 +298,7 @@ void pg_walk_func_call(struct pg_walk *w, const PgQuery__FuncCall *f)
 		schema = pg_string(f->funcname[f->n_funcname - 2]);
 	if (name && f->n_funcname <= 2 && (!schema || strcmp(schema, "pg_catalog") == 0)) {
 		fn = bsearch(name, funcs, ARRAY_SIZE(funcs), sizeof(funcs[0]), func_cmp);
-		effects = fn ? fn->effects : builtin_is_pure(name) ? OP_READ : OP_EXEC | OP_UNKNOWN;
+		effects = fn ? fn->effects : undeclared ? OP_EXEC | OP_UNKNOWN : OP_READ;
 	} else {
 		effects = OP_EXEC | OP_UNKNOWN;
 		/* A contrib module in a schema of its own keeps the effects that its name promises. */
@@ -297,7 +309,10 @@ void pg_walk_func_call(struct pg_walk *w, const PgQuery__FuncCall *f)
 	}
 	if (effects & OP_UNKNOWN)
 		w->may_set_lexing = true;
-	w->effects |= effects;
+	if (undeclared)
+		w->calls_undeclared = true;
+	else
+		w->effects |= effects;
 	pg_add_names(w, "function", f->n_funcname, f->funcname, effects);
 	switch (fn ? fn->arg : ARG_NONE) {
 	case ARG_NONE: break;

@@ -844,6 +844,11 @@ void pg_walk_stmt(struct pg_walk *w, const PgQuery__Node *stmt)
 		w->verb = "UNKNOWN";
 		w->effects |= OP_UNKNOWN;
 	}
+	if (w->calls_undeclared) {
+		if (!(w->effects & (OP_EXEC | OP_UNKNOWN)))
+			pg_attr_text(w, "unknown_by", SLICE("functions"));
+		w->effects |= OP_EXEC | OP_UNKNOWN;
+	}
 	if (!w->effects)
 		w->effects = OP_UNKNOWN;
 }

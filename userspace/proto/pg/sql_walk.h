@@ -39,6 +39,8 @@ struct pg_walk {
 	bool literal; /* a fact depends on the value of a literal */
 	bool limit; /* so does the limit */
 	bool copy_in, copy_out, sets_lexing, may_set_lexing;
+	bool calls_undeclared; /* a function that is not PostgreSQL's own; pg_walk_stmt adds what
+				  that means, so that effects tells what is unknown without it */
 	int err; /* 0 or -ENOMEM; sticky */
 };
 
@@ -79,6 +81,8 @@ const char *pg_type_kind(PgQuery__ObjectType t);
 uint32_t pg_type_effects(PgQuery__ObjectType t);
 
 void pg_walk_func_call(struct pg_walk *w, const PgQuery__FuncCall *f);
+/* Is it neither PostgreSQL's own nor of a name that Weir knows from contrib? */
+bool pg_func_is_undeclared(const PgQuery__FuncCall *f);
 /* SET, RESET and set_config(name, …). args may be empty; name NULL: cannot be read. */
 void pg_walk_setting(struct pg_walk *w, const char *name, size_t n_args, PgQuery__Node **args);
 

@@ -488,6 +488,60 @@ static int alloc_scenario(void *ctx)
 	return r;
 }
 
+static bool unknown_by_functions(struct pg_sql *s, const char *text, const struct pg_sql_mode *mode)
+{
+	const struct pg_facts *f;
+	bool ret = false;
+
+	assert_int_equal(pg_sql_facts(s, slice_str(text), mode, &f), 0);
+	assert_int_equal(f->n_stmts, 1);
+	for (size_t i = 0; i < f->stmts[0].n_attrs; i++)
+		if (strcmp(f->stmts[0].attrs[i].key, "unknown_by") == 0) {
+			assert_true(slice_eq(f->stmts[0].attrs[i].s, SLICE("functions")));
+			assert_int_equal(f->stmts[0].effects & (OP_EXEC | OP_UNKNOWN),
+					 OP_EXEC | OP_UNKNOWN);
+			ret = true;
+		}
+	pg_facts_unref(f);
+	return ret;
+}
+
+static void test_unknown_by(void **state)
+{
+	static const struct {
+		const char *text;
+		bool functions;
+	} rows[] = {
+		{ "SELECT mine(1)", true },
+		{ "SELECT app.mine(1), lower('x') FROM t", true },
+		{ "DELETE FROM t WHERE id = mine(2)", true },
+		{ "EXPLAIN SELECT mine(1)", true },
+		{ "CALL mine(1)", true },
+		{ "CREATE TABLE t (a int DEFAULT mine())", true },
+		{ "SELECT lower('x')", false },
+		{ "SELECT mine(1), pg_read_file(x) FROM t", false },
+		{ "SELECT mine(1), query_to_xml('x', true, true, '')", false },
+		{ "SELECT mine(1), dblink('x', 'y')", false },
+		{ "SELECT mine(1) OPERATOR(app.+) 2", false },
+		{ "SELECT mine(1) FROM t TABLESAMPLE evil (1)", false },
+		{ "CALL lower(mine(1))", false },
+		{ "EXECUTE p (mine(1))", false },
+		{ "CREATE FUNCTION f(a int DEFAULT mine()) RETURNS int LANGUAGE sql AS ''", false },
+		{ "DO 'x'", false },
+		{ "SELEC mine(1)", false },
+	};
+	static const struct pg_sql_mode odd = { .backslash_quote = true, .encoding_unsafe = true };
+	struct pg_sql *s = sql_new(100, 1 << 20);
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (unknown_by_functions(s, rows[i].text, NULL) != rows[i].functions)
+			fail_msg("%s", rows[i].text);
+	/* Text that the server may read differently is unknown by itself. */
+	assert_false(unknown_by_functions(s, "SELECT mine('\\')", &odd));
+	assert_true(unknown_by_functions(s, "SELECT mine('\\')", NULL));
+	pg_sql_free(s);
+}
+
 static void test_alloc_failures(void **state)
 {
 	alloc_fail_each(alloc_scenario, NULL, 0);
@@ -504,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_cache_is_sound),
 		cmocka_unit_test(test_depth),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_unknown_by),
 		cmocka_unit_test(test_alloc_failures),
 	};
 
