@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
  */
 static bool asks_to_encrypt(const uint8_t *data, size_t size)
 {
-	return memmem(data, size, "\x04\xd2\x16\x2f", 4) || memmem(data, size, "\x04\xd2\x16\x30", 4);
+	return memmem(data, size, "\x04\xd2\x16\x2f", 4) ||
+	       memmem(data, size, "\x04\xd2\x16\x30", 4);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -258,13 +258,14 @@ static int ready_for_query(struct pg *p, struct slice body)
  * unsafe: SJIS, BIG5, GBK, UHC, GB18030, JOHAB, SHIFT_JIS_2004 and what may come. */
 static bool encoding_is_safe(struct slice name)
 {
-	static const char *const exact[] = { "UTF8",   "SQL_ASCII", "KOI8R", "KOI8U",
+	static const char *const exact[] = { "UTF8",   "SQL_ASCII", "KOI8R",        "KOI8U",
 					     "WIN866", "WIN874",    "MULE_INTERNAL" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(exact); i++)
 		if (slice_ieq(name, slice_str(exact[i])))
 			return true;
-	return slice_has_prefix(name, SLICE("LATIN")) || slice_has_prefix(name, SLICE("ISO_8859_")) ||
+	return slice_has_prefix(name, SLICE("LATIN")) ||
+	       slice_has_prefix(name, SLICE("ISO_8859_")) ||
 	       slice_has_prefix(name, SLICE("EUC_")) || slice_has_prefix(name, SLICE("WIN125"));
 }
 
@@ -308,7 +309,7 @@ static int authentication(struct pg *p, struct slice body)
 	case 7: p->auth = "gss"; break;
 	case 9: p->auth = "sspi"; break;
 	case 10: p->auth = "sasl"; break;
-	case 8:	 /* more of GSS or SSPI */
+	case 8: /* more of GSS or SSPI */
 	case 11: /* more of SASL */
 	case 12: break;
 	default: return -EPROTO;
@@ -368,7 +369,8 @@ static int negotiate(struct pg *p, struct slice body)
 	if (!e || e->kind != PG_PEND_STARTUP || p->authenticated)
 		return -EPROTO;
 	while (n-- && !r.bad)
-		(void)pg_read_str(&r); /* options that the server does not know: the client's affair */
+		(void)pg_read_str(
+			&r); /* options that the server does not know: the client's affair */
 	if (!pg_read_done(&r))
 		return -EBADMSG;
 	return pg_event_attrs(p, PROTO_NOTE, 0, "protocol version negotiated", false, &attr, 1);
@@ -568,9 +570,9 @@ int pg_answer_lost(struct pg *p)
 	int r = 0;
 
 	while (r == 0 && (e = pg_pend_head(p))) {
-		uint64_t done = e->kind == PG_PEND_QUERY || e->kind == PG_PEND_CALL ?
-					(e->kind == PG_PEND_CALL ? e->answered : e->done) :
-					0;
+		uint64_t done = e->kind == PG_PEND_QUERY || e->kind == PG_PEND_CALL
+					? (e->kind == PG_PEND_CALL ? e->answered : e->done)
+					: 0;
 
 		for (uint64_t i = done; r == 0 && !e->failed && i < e->n_ops; i++)
 			r = pg_event_attrs(p, PROTO_RESULT, e->op + i, NULL, true, &attr, 1);

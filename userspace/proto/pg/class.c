@@ -121,8 +121,8 @@ static int pg_feed(struct proto *proto, enum dir d, struct slice in, size_t *ret
 	if (p->phase == PG_PHASE_RELAY)
 		r = relay(p, d, in, ret_used);
 	else
-		r = d == DIR_TO_SERVER ? pg_frontend_feed(p, in, ret_used) :
-					 pg_backend_feed(p, in, ret_used);
+		r = d == DIR_TO_SERVER ? pg_frontend_feed(p, in, ret_used)
+				       : pg_backend_feed(p, in, ret_used);
 	if (r < 0)
 		*reterr = p->why;
 	return r;

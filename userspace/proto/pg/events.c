@@ -78,7 +78,8 @@ int pg_event_attrs(struct pg *p, enum proto_event_type type, uint64_t op, const 
 	for (size_t i = 0; i < n; i++) {
 		copy[i] = attrs[i];
 		if (attrs[i].type == OP_ATTR_TEXT &&
-		    arena_dup(&p->ev_arena, slice_head(attrs[i].s, p->lim.text_max), &copy[i].s) < 0)
+		    arena_dup(&p->ev_arena, slice_head(attrs[i].s, p->lim.text_max), &copy[i].s) <
+			    0)
 			return -ENOMEM;
 	}
 	return pg_event_push(p, &(struct proto_event){ .type = type,
@@ -118,11 +119,9 @@ int pg_event_data(struct pg *p, uint64_t op, enum dir d, struct slice s, size_t 
 	if (r < 0)
 		return r;
 	p->ev_count++;
-	*newest(p) = (struct pg_event){ .e = { .type = PROTO_DATA,
-					       .op_id = op,
-					       .dir = d,
-					       .data.len = s.len },
-					.data_at = at };
+	*newest(p) = (struct pg_event){
+		.e = { .type = PROTO_DATA, .op_id = op, .dir = d, .data.len = s.len }, .data_at = at
+	};
 	*recorded += s.len;
 	return 0;
 }

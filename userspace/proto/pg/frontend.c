@@ -90,20 +90,19 @@ static int check_header(struct pg *p, uint8_t type, uint32_t len, bool *ret_stre
 	case 'f': small = true; break;
 	case 'd':
 		*ret_streamed = true;
-		return len > PG_MESSAGE_MAX ?
-			       pg_fail(p, -EMSGSIZE, DIR_TO_SERVER, p->fmsg_at,
-				       "CopyData beyond 1 GiB", spec_format, "08P01") :
-			       0;
+		return len > PG_MESSAGE_MAX ? pg_fail(p, -EMSGSIZE, DIR_TO_SERVER, p->fmsg_at,
+						      "CopyData beyond 1 GiB", spec_format, "08P01")
+					    : 0;
 	case 'p':
 		*ret_streamed = true;
 		if (p->authenticated)
 			return pg_fail(p, -EPROTO, DIR_TO_SERVER, p->fmsg_at,
 				       "authentication message after authentication",
 				       "PostgreSQL manual, Message Flow, Start-up", "08P01");
-		return len > PG_AUTH_MAX ? pg_fail(p, -EMSGSIZE, DIR_TO_SERVER, p->fmsg_at,
-						   "authentication message too long", spec_format,
-						   "08P01") :
-					   0;
+		return len > PG_AUTH_MAX
+			       ? pg_fail(p, -EMSGSIZE, DIR_TO_SERVER, p->fmsg_at,
+					 "authentication message too long", spec_format, "08P01")
+			       : 0;
 	default:
 		return pg_malformed(p, DIR_TO_SERVER, p->fmsg_at, "unknown message type",
 				    spec_format);
@@ -113,8 +112,7 @@ static int check_header(struct pg *p, uint8_t type, uint32_t len, bool *ret_stre
 				    "message longer than its type allows", spec_format);
 	if (len > p->lim.message_max)
 		return pg_fail(p, -EMSGSIZE, DIR_TO_SERVER, p->fmsg_at,
-			       "message longer than weir examines", "limits, message_max",
-			       "54000");
+			       "message longer than weir examines", "limits, message_max", "54000");
 	return 0;
 }
 
@@ -211,8 +209,7 @@ int pg_frontend_feed(struct pg *p, struct slice in, size_t *ret_used)
 				break;
 			p->fmsg_at = p->offset[DIR_TO_SERVER] + pos;
 		}
-		r = p->phase == PG_PHASE_START ? startup_gather(p, in, &pos) :
-						 message(p, in, &pos);
+		r = p->phase == PG_PHASE_START ? startup_gather(p, in, &pos) : message(p, in, &pos);
 	}
 	p->offset[DIR_TO_SERVER] += pos;
 	*ret_used = pos;

@@ -74,7 +74,8 @@ struct pg_sql_mode pg_lexing_mode(const struct pg *p, struct slice text)
 static ptrdiff_t find_password(struct slice s)
 {
 	for (size_t i = 0; i + 8 <= s.len; i++)
-		if ((s.ptr[i] | 0x20) == 'p' && slice_ieq(slice_of(s.ptr + i, 8), SLICE("password")))
+		if ((s.ptr[i] | 0x20) == 'p' &&
+		    slice_ieq(slice_of(s.ptr + i, 8), SLICE("password")))
 			return (ptrdiff_t)i;
 	return -1;
 }
@@ -113,8 +114,8 @@ static int attrs_make(struct pg *p, const struct pg_stmt *stmt)
 	if (unknown && n && strcmp(stmt->attrs[n - 1].key, "unknown_by") == 0)
 		n--;
 	if (w->kind == PG_WORK_PARSE || w->kind == PG_WORK_BIND) {
-		more[extra++] = pg_attr_text("phase", w->kind == PG_WORK_PARSE ? SLICE("parse") :
-										 SLICE("bind"));
+		more[extra++] = pg_attr_text("phase", w->kind == PG_WORK_PARSE ? SLICE("parse")
+									       : SLICE("bind"));
 		more[extra++] = pg_attr_text("statement", w->name);
 	}
 	if (w->kind == PG_WORK_BIND && w->portal.len)
@@ -209,9 +210,8 @@ static int op_emit(struct pg *p)
 	}
 	if (r < 0)
 		return r;
-	r = pg_event_push(p, &(struct proto_event){ .type = PROTO_OP,
-						    .op_id = p->op.id,
-						    .op = &p->op });
+	r = pg_event_push(
+		p, &(struct proto_event){ .type = PROTO_OP, .op_id = p->op.id, .op = &p->op });
 	if (r < 0)
 		return r;
 	p->next_op++;
@@ -291,12 +291,12 @@ static int forward_sql(struct pg *p)
 		r = pg_portal_bind(p, w, &portal);
 	if (r < 0)
 		return r;
-	e = pg_pend_push(p, w->kind == PG_WORK_QUERY ? PG_PEND_QUERY :
-			    w->kind == PG_WORK_PARSE ? PG_PEND_PARSE :
-			    w->kind == PG_WORK_BIND ? PG_PEND_BIND :
-			    w->kind == PG_WORK_CALL ? PG_PEND_CALL :
-			    w->kind == PG_WORK_EXECUTE ? PG_PEND_EXECUTE :
-							 PG_PEND_STARTUP);
+	e = pg_pend_push(p, w->kind == PG_WORK_QUERY     ? PG_PEND_QUERY
+			    : w->kind == PG_WORK_PARSE   ? PG_PEND_PARSE
+			    : w->kind == PG_WORK_BIND    ? PG_PEND_BIND
+			    : w->kind == PG_WORK_CALL    ? PG_PEND_CALL
+			    : w->kind == PG_WORK_EXECUTE ? PG_PEND_EXECUTE
+							 : PG_PEND_STARTUP);
 	if (!e) {
 		if (prep) {
 			pg_prep_drop(p, prep);
@@ -351,8 +351,8 @@ static int result_refused(struct pg *p, uint64_t first, uint64_t n)
 static int refuse(struct pg *p, const struct verdict *v)
 {
 	struct pg_work *w = &p->work;
-	bool extended = w->kind == PG_WORK_PARSE || w->kind == PG_WORK_BIND ||
-			w->kind == PG_WORK_EXECUTE;
+	bool extended =
+		w->kind == PG_WORK_PARSE || w->kind == PG_WORK_BIND || w->kind == PG_WORK_EXECUTE;
 	uint8_t *refusal;
 	size_t len;
 	struct pg_pend *e;
@@ -374,11 +374,11 @@ static int refuse(struct pg *p, const struct verdict *v)
 		free(refusal);
 		return result_refused(p, w->first_op, w->n_ops);
 	}
-	e = pg_pend_push(p, w->kind == PG_WORK_QUERY ? PG_PEND_QUERY :
-			    w->kind == PG_WORK_CALL ? PG_PEND_CALL :
-			    w->kind == PG_WORK_BIND ? PG_PEND_BIND :
-			    w->kind == PG_WORK_EXECUTE ? PG_PEND_EXECUTE :
-							 PG_PEND_PARSE);
+	e = pg_pend_push(p, w->kind == PG_WORK_QUERY     ? PG_PEND_QUERY
+			    : w->kind == PG_WORK_CALL    ? PG_PEND_CALL
+			    : w->kind == PG_WORK_BIND    ? PG_PEND_BIND
+			    : w->kind == PG_WORK_EXECUTE ? PG_PEND_EXECUTE
+							 : PG_PEND_PARSE);
 	if (!e) {
 		free(refusal);
 		return -ENOMEM;

@@ -9,11 +9,28 @@
 
 /* pg_type.dat */
 enum {
-	OID_BOOL = 16, OID_BYTEA = 17, OID_CHAR = 18, OID_NAME = 19, OID_INT8 = 20, OID_INT2 = 21,
-	OID_INT4 = 23, OID_TEXT = 25, OID_OID = 26, OID_JSON = 114, OID_XML = 142,
-	OID_FLOAT4 = 700, OID_FLOAT8 = 701, OID_UNKNOWN = 705, OID_BPCHAR = 1042,
-	OID_VARCHAR = 1043, OID_DATE = 1082, OID_TIMESTAMP = 1114, OID_TIMESTAMPTZ = 1184,
-	OID_NUMERIC = 1700, OID_UUID = 2950, OID_JSONB = 3802,
+	OID_BOOL = 16,
+	OID_BYTEA = 17,
+	OID_CHAR = 18,
+	OID_NAME = 19,
+	OID_INT8 = 20,
+	OID_INT2 = 21,
+	OID_INT4 = 23,
+	OID_TEXT = 25,
+	OID_OID = 26,
+	OID_JSON = 114,
+	OID_XML = 142,
+	OID_FLOAT4 = 700,
+	OID_FLOAT8 = 701,
+	OID_UNKNOWN = 705,
+	OID_BPCHAR = 1042,
+	OID_VARCHAR = 1043,
+	OID_DATE = 1082,
+	OID_TIMESTAMP = 1114,
+	OID_TIMESTAMPTZ = 1184,
+	OID_NUMERIC = 1700,
+	OID_UUID = 2950,
+	OID_JSONB = 3802,
 };
 
 #define USEC_PER_DAY INT64_C(86400000000)
@@ -57,8 +74,8 @@ static int date_text(char *out, size_t size, int64_t pg_days)
 	unsigned m, d;
 
 	civil(pg_days + PG_EPOCH_DAYS, &y, &m, &d);
-	return y > 0 ? snprintf(out, size, "%04" PRId64 "-%02u-%02u", y, m, d) :
-		       snprintf(out, size, "%04" PRId64 "-%02u-%02u BC", 1 - y, m, d);
+	return y > 0 ? snprintf(out, size, "%04" PRId64 "-%02u-%02u", y, m, d)
+		     : snprintf(out, size, "%04" PRId64 "-%02u-%02u BC", 1 - y, m, d);
 }
 
 static int timestamp_text(char *out, size_t size, int64_t t, bool tz)
@@ -97,8 +114,9 @@ static int numeric_text(struct arena *a, struct slice v, size_t max, struct slic
 	if (r.bad || r.rest.len != 2 * (size_t)nd)
 		return 0;
 	if (sign == 0xc000 || sign == 0xd000 || sign == 0xf000) {
-		*ret = sign == 0xc000 ? SLICE("NaN") :
-		       sign == 0xd000 ? SLICE("Infinity") : SLICE("-Infinity");
+		*ret = sign == 0xc000   ? SLICE("NaN")
+		       : sign == 0xd000 ? SLICE("Infinity")
+					: SLICE("-Infinity");
 		return 1;
 	}
 	if ((sign != 0 && sign != 0x4000) || scale > 0x3fff)
@@ -149,14 +167,11 @@ static int small_text(uint32_t oid, struct slice v, char *out, size_t size)
 	uint64_t u8;
 
 	switch (oid) {
-	case OID_BOOL:
-		return v.len == 1 ? snprintf(out, size, b[0] ? "true" : "false") : -1;
-	case OID_INT2:
-		return v.len == 2 ? snprintf(out, size, "%d", (int16_t)pg_be16(b)) : -1;
+	case OID_BOOL: return v.len == 1 ? snprintf(out, size, b[0] ? "true" : "false") : -1;
+	case OID_INT2: return v.len == 2 ? snprintf(out, size, "%d", (int16_t)pg_be16(b)) : -1;
 	case OID_INT4:
 		return v.len == 4 ? snprintf(out, size, "%" PRId32, (int32_t)pg_be32(b)) : -1;
-	case OID_OID:
-		return v.len == 4 ? snprintf(out, size, "%" PRIu32, pg_be32(b)) : -1;
+	case OID_OID: return v.len == 4 ? snprintf(out, size, "%" PRIu32, pg_be32(b)) : -1;
 	case OID_INT8:
 		return v.len == 8 ? snprintf(out, size, "%" PRId64, (int64_t)pg_be64(b)) : -1;
 	case OID_FLOAT4:
@@ -180,7 +195,8 @@ static int small_text(uint32_t oid, struct slice v, char *out, size_t size)
 	case OID_TIMESTAMP:
 	case OID_TIMESTAMPTZ:
 		return v.len == 8 ? timestamp_text(out, size, (int64_t)pg_be64(b),
-						   oid == OID_TIMESTAMPTZ) : -1;
+						   oid == OID_TIMESTAMPTZ)
+				  : -1;
 	case OID_UUID:
 		if (v.len != 16)
 			return -1;
@@ -189,8 +205,7 @@ static int small_text(uint32_t oid, struct slice v, char *out, size_t size)
 				"%02x%02x%02x%02x%02x%02x",
 				b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10],
 				b[11], b[12], b[13], b[14], b[15]);
-	default:
-		return -1;
+	default: return -1;
 	}
 }
 
@@ -212,9 +227,7 @@ int pg_param_text(struct arena *a, uint32_t oid, bool binary, struct slice value
 	case OID_CHAR:
 	case OID_JSON:
 	case OID_XML:
-	case OID_UNKNOWN:
-		*ret = slice_head(value, max);
-		return 0;
+	case OID_UNKNOWN: *ret = slice_head(value, max); return 0;
 	case OID_JSONB:
 		if (value.len && value.ptr[0] == 1) {
 			*ret = slice_head(slice_from(value, 1), max);

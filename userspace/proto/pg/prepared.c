@@ -95,7 +95,8 @@ struct pg_name *pg_name_find(struct pg *p, struct slice name)
 	if (!p->names.n_buckets)
 		return NULL;
 	hash = hash_bytes(key, p->shared->key);
-	for (struct pg_name *n = p->names.buckets[hash & (p->names.n_buckets - 1)]; n; n = n->next) {
+	for (struct pg_name *n = p->names.buckets[hash & (p->names.n_buckets - 1)]; n;
+	     n = n->next) {
 		if (n->hash == hash && slice_eq(slice_of(n->bytes, n->len), key)) {
 			list_remove(&n->node);
 			list_append(&p->names.all, &n->node);

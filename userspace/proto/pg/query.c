@@ -11,9 +11,9 @@ static int broken(struct pg *p, const char *rule, const char *spec)
 
 static int pass(struct pg *p)
 {
-	return buf_put_slice(&p->out[DIR_TO_SERVER], buf_peek(&p->fmsg)) < 0 ?
-		       pg_oom(p, DIR_TO_SERVER) :
-		       0;
+	return buf_put_slice(&p->out[DIR_TO_SERVER], buf_peek(&p->fmsg)) < 0
+		       ? pg_oom(p, DIR_TO_SERVER)
+		       : 0;
 }
 
 static int begin(struct pg *p)
@@ -125,8 +125,8 @@ static int bind_candidates(struct pg *p, struct slice name)
 	struct pg_candidate *c;
 	size_t count = 0, i = 0;
 
-	p->work.tainted = (n && n->tainted) || (p->names.all_tainted && name.len) ||
-			  name.len > PG_NAME_MAX;
+	p->work.tainted =
+		(n && n->tainted) || (p->names.all_tainted && name.len) || name.len > PG_NAME_MAX;
 	if (n) {
 		for (struct list_node *at = n->versions.prev; at != &n->versions; at = at->prev) {
 			const struct pg_prep *s = container_of(at, struct pg_prep, node);
@@ -148,10 +148,9 @@ static int bind_candidates(struct pg *p, struct slice name)
 		struct pg_prep *s = container_of(from, struct pg_prep, node);
 
 		s->refs++;
-		c[i] = (struct pg_candidate){ .facts = s->facts,
-					      .prep = s,
-					      .text = s->text,
-					      .full_len = s->full_len };
+		c[i] = (struct pg_candidate){
+			.facts = s->facts, .prep = s, .text = s->text, .full_len = s->full_len
+		};
 	}
 	return 0;
 }
@@ -170,8 +169,7 @@ static int bind(struct pg *p, struct slice body)
 	err = bind_candidates(p, w->name);
 	if (err == 0) {
 		newest = w->cands[w->n_cands - 1].prep;
-		err = read_values(p, &r, newest ? newest->oids : NULL,
-				  newest ? newest->n_oids : 0);
+		err = read_values(p, &r, newest ? newest->oids : NULL, newest ? newest->n_oids : 0);
 	}
 	if (err == 0) {
 		w->n_formats = pg_read_u16(&r);
@@ -182,8 +180,8 @@ static int bind(struct pg *p, struct slice body)
 	if (err == 0)
 		return begin(p);
 	pg_work_done(p);
-	return err == -ENOMEM ? pg_oom(p, DIR_TO_SERVER) :
-				broken(p, "the parameters do not fit the message", spec);
+	return err == -ENOMEM ? pg_oom(p, DIR_TO_SERVER)
+			      : broken(p, "the parameters do not fit the message", spec);
 }
 
 static int function_call(struct pg *p, struct slice body)
@@ -208,8 +206,8 @@ static int function_call(struct pg *p, struct slice body)
 	}
 	if (err < 0) {
 		pg_work_done(p);
-		return err == -ENOMEM ? pg_oom(p, DIR_TO_SERVER) :
-					broken(p, "the arguments do not fit the message", spec);
+		return err == -ENOMEM ? pg_oom(p, DIR_TO_SERVER)
+				      : broken(p, "the arguments do not fit the message", spec);
 	}
 	w->verb = "FUNCTION_CALL";
 	w->effects = OP_EXEC | OP_UNKNOWN;
@@ -229,7 +227,8 @@ static int execute(struct pg *p, struct slice body)
 
 	(void)pg_read_u32(&r); /* the number of rows */
 	if (!pg_read_done(&r))
-		return broken(p, "malformed Execute", "PostgreSQL manual, Message Formats, Execute");
+		return broken(p, "malformed Execute",
+			      "PostgreSQL manual, Message Formats, Execute");
 	portal = pg_portal_find(p, name);
 	if (!portal) {
 		/* A cursor that SQL declared, or one forgotten here: it has not been judged as a
@@ -267,13 +266,13 @@ static int describe_or_close(struct pg *p, uint8_t type, struct slice body)
 
 	if (!pg_read_done(&r) || (kind != 'S' && kind != 'P'))
 		return broken(p, type == 'D' ? "malformed Describe" : "malformed Close",
-			      type == 'D' ? "PostgreSQL manual, Message Formats, Describe" :
-					    "PostgreSQL manual, Message Formats, Close");
+			      type == 'D' ? "PostgreSQL manual, Message Formats, Describe"
+					  : "PostgreSQL manual, Message Formats, Close");
 	if (p->skipping)
 		return pass(p);
-	e = pg_pend_push(p, type == 'C' ? PG_PEND_CLOSE :
-			    kind == 'S' ? PG_PEND_DESCRIBE_STMT :
-					  PG_PEND_DESCRIBE_PORTAL);
+	e = pg_pend_push(p, type == 'C'   ? PG_PEND_CLOSE
+			    : kind == 'S' ? PG_PEND_DESCRIBE_STMT
+					  : PG_PEND_DESCRIBE_PORTAL);
 	if (!e)
 		return pg_oom(p, DIR_TO_SERVER);
 	if (type == 'C' && kind == 'S') {

@@ -62,8 +62,8 @@ int pg_error_put(const struct pg *p, struct buf *b, const char *severity, const 
 	return 0;
 }
 
-int pg_refusal_new(const struct pg *p, const char *severity, const struct verdict *v,
-		   uint8_t **ret, size_t *ret_len)
+int pg_refusal_new(const struct pg *p, const char *severity, const struct verdict *v, uint8_t **ret,
+		   size_t *ret_len)
 {
 	char text[MESSAGE_CUT];
 	const char *rule = v->rule ? v->rule : "default";
@@ -71,8 +71,8 @@ int pg_refusal_new(const struct pg *p, const char *severity, const struct verdic
 	int r;
 
 	if (v->kind == VERDICT_HOLD)
-		(void)snprintf(text, sizeof(text),
-			       "blocked by policy rule \"%.200s\": %.700s", rule,
+		(void)snprintf(text, sizeof(text), "blocked by policy rule \"%.200s\": %.700s",
+			       rule,
 			       v->message ? v->message : "it needs an approval that was not given");
 	else if (v->message && *v->message)
 		(void)snprintf(text, sizeof(text), "blocked by policy rule \"%.200s\": %.700s",
@@ -120,8 +120,8 @@ int pg_fail(struct pg *p, int error, enum dir d, uint64_t at, const char *rule, 
 	if (!pg_client_at_boundary(p))
 		return error;
 	(void)snprintf(text, sizeof(text), "%s: %s",
-		       d == DIR_TO_SERVER ? "connection refused by weir" :
-					    "server broke the protocol",
+		       d == DIR_TO_SERVER ? "connection refused by weir"
+					  : "server broke the protocol",
 		       rule);
 	/* Without memory or room there are no last words; the session ends all the same. */
 	(void)!pg_error_put(p, &p->out[DIR_TO_CLIENT], "FATAL", sqlstate, text, NULL);
@@ -137,10 +137,9 @@ int pg_oom(struct pg *p, enum dir d)
 {
 	if (!p->error) {
 		p->error = -ENOMEM;
-		p->why = (struct parse_err){ .dir = d,
-					     .offset = p->offset[d],
-					     .rule = "out of memory",
-					     .spec = "limits" };
+		p->why = (struct parse_err){
+			.dir = d, .offset = p->offset[d], .rule = "out of memory", .spec = "limits"
+		};
 	}
 	return p->error;
 }
@@ -148,9 +147,10 @@ int pg_oom(struct pg *p, enum dir d)
 void pg_abort(struct proto *proto, unsigned status, const char *message)
 {
 	struct pg *p = pg_of(proto);
-	const char *sqlstate = status == 403 ? "42501" :
-			       status == 503 ? "58030" :
-			       status == 502 || status == 504 ? "08006" : "57P01";
+	const char *sqlstate = status == 403                    ? "42501"
+			       : status == 503                  ? "58030"
+			       : status == 502 || status == 504 ? "08006"
+								: "57P01";
 
 	pg_events_recycle(p);
 	if (p->ended || p->error)

@@ -19,10 +19,11 @@ static int put_escaped(struct pg *p, uint64_t op, struct slice s, size_t *record
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < s.len; i++) {
-		struct slice as = s.ptr[i] == '\t' ? SLICE("\\t") :
-				  s.ptr[i] == '\n' ? SLICE("\\n") :
-				  s.ptr[i] == '\r' ? SLICE("\\r") :
-				  s.ptr[i] == '\\' ? SLICE("\\\\") : SLICE_NONE;
+		struct slice as = s.ptr[i] == '\t'   ? SLICE("\\t")
+				  : s.ptr[i] == '\n' ? SLICE("\\n")
+				  : s.ptr[i] == '\r' ? SLICE("\\r")
+				  : s.ptr[i] == '\\' ? SLICE("\\\\")
+						     : SLICE_NONE;
 
 		if (!as.len)
 			continue;
@@ -157,8 +158,8 @@ int pg_row_feed(struct pg *p, struct slice *in, uint64_t op, size_t *recorded)
 			continue;
 		case PG_ROW_CELL:
 			cell = slice_head(bytes, w->left);
-			r = w->binary ? put_hex(p, op, cell, recorded) :
-					put_escaped(p, op, cell, recorded);
+			r = w->binary ? put_hex(p, op, cell, recorded)
+				      : put_escaped(p, op, cell, recorded);
 			w->left -= (uint32_t)cell.len;
 			bytes = slice_from(bytes, cell.len);
 			if (r == 0 && !w->left)

@@ -41,8 +41,8 @@ static int encryption_request(struct pg *p, bool *asked, struct slice packet)
 		return pg_malformed(p, DIR_TO_SERVER, p->fmsg_at,
 				    "encryption request of a wrong length", spec);
 	if (*asked)
-		return pg_fail(p, -EPROTO, DIR_TO_SERVER, p->fmsg_at,
-			       "encryption asked for twice", spec, "08P01");
+		return pg_fail(p, -EPROTO, DIR_TO_SERVER, p->fmsg_at, "encryption asked for twice",
+			       spec, "08P01");
 	*asked = true;
 	p->plain_answer = true;
 	buf_consume(&p->fmsg, buf_len(&p->fmsg));
@@ -136,8 +136,7 @@ static int startup_message(struct pg *p, struct slice packet)
 	p->replication = s.replication.len && !is_false(s.replication);
 	*w = (struct pg_work){ .kind = PG_WORK_STARTUP,
 			       .verb = "CONNECT",
-			       .effects = OP_SESSION |
-					  (p->replication ? OP_ADMIN | OP_UNKNOWN : 0),
+			       .effects = OP_SESSION | (p->replication ? OP_ADMIN | OP_UNKNOWN : 0),
 			       .text = own };
 	w->objects[w->n_objects++] =
 		(struct op_object){ .kind = "database", .name = s.database, .access = OP_SESSION };

@@ -153,9 +153,9 @@ static void test_abort(void **state)
 		assert_true(out_has(&f, DIR_TO_CLIENT, cases[i].sqlstate));
 		assert_true(out_has(&f, DIR_TO_CLIENT, "Mthe reason"));
 		assert_int_equal(proto_pg.peek_out(f.p, DIR_TO_SERVER).len, 0);
-		assert_int_equal(proto_pg.decide(f.p, ev.op->id,
-						 &(struct verdict){ .kind = VERDICT_ALLOW }),
-				 -EPROTO);
+		assert_int_equal(
+			proto_pg.decide(f.p, ev.op->id, &(struct verdict){ .kind = VERDICT_ALLOW }),
+			-EPROTO);
 		assert_true(allow_all(&f));
 		assert_int_equal(feed(&f, DIR_TO_SERVER, SLICE("Q\0\0\0\x0dselect 1\0")), 14);
 		assert_int_equal(proto_pg.peek_out(f.p, DIR_TO_SERVER).len, 0);
@@ -247,11 +247,15 @@ static const struct harness_step session[] = {
 	{ DIR_TO_SERVER, SLICE("\0\0\0\x14\0\3\0\0user\0alice\0\0"), false },
 	{ DIR_TO_CLIENT, SLICE("R\0\0\0\x08\0\0\0\0Z\0\0\0\5I"), false },
 	{ DIR_TO_SERVER,
-	  SLICE("P\0\0\0\x13s\0select $1\0\0\0B\0\0\0\x12\0s\0\0\0\0\1\0\0\0\1x\0\0E\0\0\0\x09\0\0\0\0\0"
+	  SLICE("P\0\0\0\x13s\0select "
+		"$1\0\0\0B\0\0\0\x12\0s\0\0\0\0\1\0\0\0\1x\0\0E\0\0\0\x09\0\0\0\0\0"
 		"S\0\0\0\4"),
 	  false },
 	{ DIR_TO_CLIENT,
-	  SLICE("1\0\0\0\4" "2\0\0\0\4" "D\0\0\0\x0b\0\1\0\0\0\1x" "C\0\0\0\x0dSELECT 1\0"
+	  SLICE("1\0\0\0\4"
+		"2\0\0\0\4"
+		"D\0\0\0\x0b\0\1\0\0\0\1x"
+		"C\0\0\0\x0dSELECT 1\0"
 		"Z\0\0\0\5I"),
 	  false },
 	{ DIR_TO_SERVER, SLICE("Q\0\0\0\x1eselect 1; drop table secrets\0"), false },

@@ -61,7 +61,8 @@ static void test_time(void **state)
 	expect(1082, SLICE("\0\0\x22\x79"), 99, "2024-02-29"); /* 8825 days */
 	expect(1082, SLICE("\x7f\xff\xff\xff"), 99, "infinity");
 	expect(1114, SLICE("\0\0\0\0\0\0\0\1"), 99, "2000-01-01 00:00:00.000001");
-	expect(1184, SLICE("\xff\xff\xff\xff\xff\xff\xff\xff"), 99, "1999-12-31 23:59:59.999999+00");
+	expect(1184, SLICE("\xff\xff\xff\xff\xff\xff\xff\xff"), 99,
+	       "1999-12-31 23:59:59.999999+00");
 	expect(1114, SLICE("\x80\0\0\0\0\0\0\0"), 99, "-infinity");
 }
 
