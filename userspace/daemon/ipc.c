@@ -78,7 +78,14 @@ static bool type_known(__u32 type)
 	case IPC_STATUS:
 	case IPC_STOP:
 	case IPC_ACK:
-	case IPC_RESOLVE: return true;
+	case IPC_RESOLVE:
+	case IPC_ANSWER:
+	case IPC_HELD:
+	case IPC_SETTLED:
+	case IPC_WEBHOOK:
+	case IPC_NOTIFY:
+	case IPC_NOTIFY_STATS:
+	case IPC_VOTE: return true;
 	default: return false;
 	}
 }

@@ -39,10 +39,58 @@ enum ipc_type {
 	IPC_RESOLVED,	/* answers IPC_RESOLVE (same request). status 0 and strings: path; or -ENOENT */
 	IPC_STATUS,	/* * the ACK has stats */
 	IPC_STOP,	/* finish: close sessions, seal, sync, exit 0 */
+	IPC_ANSWER,	/* * somebody's word on an operation that waits. flags: IPC_ANSWER_ALLOW or 0.
+			   strings: its id, the answerer ("uid:1000", "webhook:NAME": two answers of one
+			   answerer count once), who (as the answerer says, for records; may be ""),
+			   reason (may be ""). stats: see ipc_answer. The ACK: 0 it counted, -ENOENT
+			   nothing waits under that id (any more), -EEXIST the answerer answered before */
 
 	/* Proxy to warden. */
 	IPC_ACK = 64,	/* status: 0 or negative errno; strings: message for people, may be empty */
 	IPC_RESOLVE,	/* which path has cgroup_id? */
+	IPC_HELD,	/* an operation waits. strings: its id (letters, digits, "-"; IPC_ID_MAX).
+			   fds: sealed memfd, one JSON object that describes it, IPC_JSON_MAX bytes at
+			   most. stats: see ipc_held */
+	IPC_SETTLED,	/* it waits no more. strings: id, how ("approved", "denied", "expired", "gone"),
+			   who and reason (may be "") */
+
+	/* Warden to notifier, beside IPC_HELD and IPC_SETTLED, which are passed on: IPC_HELD then has a
+	   token for each webhook behind the id when answers are taken. */
+	IPC_WEBHOOK = 96, /* strings: name, URL. flags: IPC_WEBHOOK_*. fds: sealed memfd with the key for
+			     signatures, sealed memfd with certificates to trust (PEM) or none */
+	IPC_NOTIFY,	  /* * begin. fds: listening Unix socket for answers or none */
+
+	/* Notifier to warden. */
+	IPC_NOTIFY_STATS, /* stats: see ipc_notify_stat */
+	IPC_VOTE,	  /* * an answer came in. flags: IPC_VOTE_*. strings: id, token, who, reason. fds: the
+			     connection that it came by. The ACK: -EACCES no such id or token, see
+			     IPC_ANSWER for the rest; strings: how it stands ("waiting", "approved" …) */
+};
+
+enum { IPC_ANSWER_ALLOW = 1u << 0 };
+/* Of IPC_VOTE: neither only asks how it stands. */
+enum { IPC_VOTE_APPROVE = 1u << 0, IPC_VOTE_DENY = 1u << 1 };
+enum {
+	IPC_WEBHOOK_SLACK = 1u << 0, /* body for Slack; else JSON */
+	IPC_WEBHOOK_HELD = 1u << 1,  /* tell of these */
+	IPC_WEBHOOK_SETTLED = 1u << 2,
+};
+/* Indices into stats. */
+enum ipc_answer { IPC_ANSWER_UID, IPC_ANSWER_PID };
+enum ipc_held { IPC_HELD_DEADLINE_NS /* realtime */, IPC_HELD_COUNT };
+enum ipc_notify_stat {
+	IPC_NOTIFY_QUEUED,  /* deliveries that wait or are under way */
+	IPC_NOTIFY_SENT,
+	IPC_NOTIFY_RETRIED,
+	IPC_NOTIFY_FAILED,  /* given up or refused by the other side */
+	IPC_NOTIFY_DROPPED, /* the queue was full */
+	IPC_NOTIFY_REQUESTS, /* on the answer socket */
+	IPC_NOTIFY_LIMITED, /* of these: too many, turned away */
+	IPC_NOTIFY_STAT_COUNT,
+};
+enum {
+	IPC_ID_MAX = 64, /* NUL included */
+	IPC_JSON_MAX = 256 * 1024,
 };
 
 enum { IPC_SETUP_SYNC_EACH = 1u << 8, IPC_SETUP_DEBUG = 1u << 9 };
