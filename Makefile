@@ -167,9 +167,6 @@ RUN_TESTS = tools/run-tests --log-dir $(BUILD)/test-logs $(EXPECTED_SKIPS:%=--ex
 TOOL_TESTS = $(sort $(wildcard tests/tools/test_*.sh))
 INTEGRATION_SCRIPTS = $(sort $(wildcard tests/integration/test_*.sh))
 E2E_SCRIPTS = $(sort $(wildcard tests/e2e/test_*.sh))
-# What of it runs a second time with AddressSanitizer and UBSan in the daemon.
-E2E_ASAN_SCRIPTS = $(filter %/test_postgres.sh %/test_http.sh %/test_badinput.sh %/test_kill9.sh, \
-	$(E2E_SCRIPTS))
 CHECK_SUITES = --jobs $(JOBS) --timeout 300 --suite unit $(call pick,$(UNIT_BINS)) \
 	--suite corpus $(call pick,$(FUZZ_BINS)) \
 	--suite integration $(call pick,$(INTEGRATION_BINS) $(INTEGRATION_SCRIPTS)) \
@@ -201,7 +198,7 @@ test-run:
 		--jobs $(JOBS) --timeout 600 --suite asan-unit \
 		$(call pick,$(UNIT_BINS:$(BUILD)/%=$(BUILD)/asan/%) $(FUZZ_BINS:$(BUILD)/%=$(BUILD)/asan/%)) \
 		--jobs 1 --timeout 900 --suite asan-e2e --env WEIR_BUILD=$(abspath $(BUILD))/asan \
-		$(call pick,$(E2E_ASAN_SCRIPTS))
+		$(call pick,$(E2E_SCRIPTS))
 
 .PHONY: asan tsan valgrind coverage fuzz bench demo
 asan: ## check with AddressSanitizer and UBSan, in its own build folder
