@@ -155,7 +155,7 @@ static void test_malformed_packets(void **state)
 	p.head.type = 0;
 	send_raw(&p, sizeof(p), 0);
 	expect_bad();
-	p.head.type = 9;
+	p.head.type = 63;
 	send_raw(&p, sizeof(p), 0);
 	expect_bad();
 	p.head.type = UINT32_MAX;
