@@ -140,7 +140,7 @@ void out_text(FILE *f, struct slice text, unsigned max_cols)
 	buf_init(&b, TEXT_MAX);
 	if (out_escape(&b, text, max_cols) < 0)
 		fputs("(text too large to print)", f);
-	else
+	else if (buf_len(&b))
 		fwrite(buf_peek(&b).ptr, 1, buf_len(&b), f);
 	buf_done(&b);
 }
@@ -317,7 +317,7 @@ static void table_put(struct out_table *t, size_t column, const char *text, unsi
 
 static void table_flush(struct out_table *t)
 {
-	if (!t->n_cells)
+	if (!t->n_cells || !t->n_columns)
 		return;
 	table_fit(t);
 	for (size_t i = 0; i < t->n_columns && !t->headed; i++)

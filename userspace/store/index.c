@@ -449,7 +449,8 @@ static int index_step(struct store *s, struct indexer *ix, unsigned max_events)
 	if (r < 0)
 		return r;
 	units = (unsigned)ix->n_progress;
-	qsort_r(ix->postings, ix->n_postings, sizeof(ix->postings[0]), posting_cmp, ix);
+	if (ix->n_postings) /* with none there may be no array either */
+		qsort_r(ix->postings, ix->n_postings, sizeof(ix->postings[0]), posting_cmp, ix);
 	for (size_t i = 0; i < ix->n_postings && !r; i += PUTS_PER_TXN)
 		r = write_postings(s, ix, i, MIN(ix->n_postings - i, (size_t)PUTS_PER_TXN));
 	if (!r)

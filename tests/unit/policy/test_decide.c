@@ -385,7 +385,8 @@ static void test_index_agrees_with_a_plain_walk(void **state)
 					 .attrs = &attr,
 					 .n_attrs = rnd(2) };
 			struct verdict got,
-				want = { VERDICT_ALLOW, t ? "target:any" : "default", NULL };
+				want = { .kind = VERDICT_ALLOW,
+					 .rule = t ? "target:any" : "default" };
 
 			if (!t)
 				want.kind = VERDICT_BLOCK;

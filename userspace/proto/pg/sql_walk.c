@@ -246,7 +246,7 @@ static const ProtobufCMessage *child_next(const ProtobufCMessage *m, unsigned *f
 			if (which != f->id)
 				continue;
 		}
-		memcpy(&child, base + f->offset, sizeof(child));
+		memcpy(&child, base + f->offset, sizeof(child)); /* NOLINT(bugprone-sizeof-expression) */
 		child = node_msg(child);
 		if (child)
 			return child;
