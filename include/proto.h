@@ -21,6 +21,7 @@
 #ifndef WEIR_PROTO_H
 #define WEIR_PROTO_H
 
+#include "base/addr.h"
 #include "op.h"
 
 enum dir { DIR_TO_SERVER, DIR_TO_CLIENT };
@@ -42,6 +43,10 @@ struct proto_limits {
 	size_t out_max;	     /* bytes of output a direction may pile up before feed stops taking
 				input: a peer that never reads */
 	unsigned queue_max;  /* operations begun and not answered: pipelining without end */
+	size_t body_max;     /* bytes of a request's body that is held back whole to be judged with
+				its operation: memory, and a client that waits for its own answer.
+				0: bodies are not looked at, which a driver says when no rule could
+				want them */
 };
 #define PROTO_LIMITS_DEFAULT                                                                       \
 	((struct proto_limits){ .head_max = 64 * 1024,                                             \
@@ -49,7 +54,15 @@ struct proto_limits {
 				.text_max = 64 * 1024,                                             \
 				.record_max = 64 * 1024,                                           \
 				.out_max = 256 * 1024,                                             \
-				.queue_max = 1024 })
+				.queue_max = 1024,                                                 \
+				.body_max = 1024 * 1024 })
+
+/* Whom the connection really goes to: what a client says about it is checked against this. */
+struct proto_peer {
+	struct addr addr;
+	const struct slice *names; /* by which the driver knows that address */
+	size_t n_names;
+};
 
 /* Why bytes did not parse. Static strings only, so it can be kept. */
 struct parse_err {
@@ -103,6 +116,10 @@ struct proto_class {
 	/* A handler for one connection; lim is copied. 0 or -ENOMEM. */
 	int (*create)(const struct proto_limits *lim, struct proto_shared *shared,
 		      struct proto **ret);
+
+	/* Says whom the connection goes to, before the first feed; copied. May be NULL. Without it a
+	 * handler claims nothing about it. 0 or -ENOMEM. */
+	int (*tell_peer)(struct proto *p, const struct proto_peer *peer);
 
 	/*
 	 * Takes bytes that came *from* the other end of direction d (DIR_TO_SERVER: the client sent

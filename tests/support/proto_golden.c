@@ -87,6 +87,8 @@ static bool limit_set(struct proto_limits *lim, const char *name, unsigned long 
 		lim->out_max = v;
 	else if (strcmp(name, "queue_max") == 0)
 		lim->queue_max = (unsigned)v;
+	else if (strcmp(name, "body_max") == 0)
+		lim->body_max = v;
 	else
 		return false;
 	return true;
