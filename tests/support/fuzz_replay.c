@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <err.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,7 @@ static size_t replay_dir(const char *dir, uint8_t *bytes, size_t *ret_files)
 	if (n < 0)
 		err(1, "%s", dir);
 	for (int i = 0; i < n; i++) {
-		char path[4096];
+		char path[PATH_MAX];
 		FILE *f;
 		size_t size;
 
@@ -97,7 +98,7 @@ int main(int argc, char **argv)
 	uint8_t *map = mmap(NULL, INPUT_MAX + page, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint8_t *bytes = malloc(INPUT_MAX);
-	char dir[4096];
+	char dir[PATH_MAX / 2];
 
 	if (map == MAP_FAILED || !bytes)
 		err(1, "memory");
