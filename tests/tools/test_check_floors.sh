@@ -12,7 +12,7 @@ lay() {
 	local d
 	rm -rf "${tmp:?}"/*
 	mkdir -p "$tmp/userspace/extra"
-	for d in base proto proto/pg proto/http policy mask net store bpfctl session daemon cli; do
+	for d in base proto proto/pg proto/http policy mask net store bpfctl notify session daemon cli; do
 		mkdir -p "$tmp/userspace/$d"
 		: > "$tmp/userspace/$d/${d##*/}.h"
 	done
@@ -47,7 +47,9 @@ refused userspace/daemon/a.c '"connect.skel.h"' 'belongs to bpfctl/'
 refused userspace/net/a.c '<netlink/netlink.h>' 'belongs to bpfctl/'
 refused userspace/proto/http/a.c '<pg_query.h>' 'belongs to proto/pg/'
 refused userspace/proto/pg/a.c '<llhttp.h>' 'belongs to proto/http/'
-refused userspace/store/a.c '<jansson.h>' 'belongs to policy/, cli/, daemon/'
+refused userspace/store/a.c '<jansson.h>' 'belongs to policy/, notify/, cli/, daemon/'
+refused userspace/daemon/a.c '<curl/curl.h>' 'belongs to notify/'
+refused userspace/notify/a.c '"daemon/daemon.h"' 'floor 2.*floor 4'
 refused userspace/cli/a.c '"../base/base.h"' 'from the roots'
 refused userspace/extra/a.c '"base/base.h"' 'not on a floor'
 refused include/x.h '"net/net.h"' 'stands beside base/'

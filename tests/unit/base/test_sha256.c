@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support/test.h"
 
+#include <errno.h>
+
 #include "base/sha256.h"
 
 /* FIPS 180-4's example "abc", and the empty message. */
@@ -19,10 +21,44 @@ static void test_known_answers(void **state)
 	assert_memory_equal(got, none, sizeof(none));
 }
 
+/* RFC 4231, test cases 1, 2 and 6 (a key longer than a block). */
+static void test_hmac_known_answers(void **state)
+{
+	char key[131], text[SHA256_TEXT_MAX];
+	uint8_t got[SHA256_LEN];
+
+	memset(key, 0x0b, 20);
+	assert_int_equal(sha256_hmac(slice_of(key, 20), SLICE("Hi There"), got), 0);
+	assert_string_equal(sha256_format(got, text),
+			    "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+	assert_int_equal(sha256_hmac(SLICE("Jefe"), SLICE("what do ya want for nothing?"), got), 0);
+	assert_string_equal(sha256_format(got, text),
+			    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	memset(key, 0xaa, sizeof(key));
+	assert_int_equal(sha256_hmac(slice_of(key, sizeof(key)),
+				     SLICE("Test Using Larger Than Block-Size Key - Hash Key First"),
+				     got),
+			 0);
+	assert_string_equal(sha256_format(got, text),
+			    "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+	assert_int_equal(sha256_hmac(SLICE_NONE, SLICE("x"), got), -EINVAL);
+}
+
+static void test_equal(void **state)
+{
+	uint8_t a[SHA256_LEN] = { 1 }, b[SHA256_LEN] = { 1 };
+
+	assert_true(sha256_equal(a, b));
+	b[SHA256_LEN - 1] = 1;
+	assert_false(sha256_equal(a, b));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_known_answers),
+		cmocka_unit_test(test_hmac_known_answers),
+		cmocka_unit_test(test_equal),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

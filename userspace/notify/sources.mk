@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+SRCS += $(addprefix userspace/notify/,$(notdir $(wildcard userspace/notify/*.c)))
