@@ -155,7 +155,7 @@ static int bind_candidates(struct pg *p, struct slice name)
 	return 0;
 }
 
-static int bind(struct pg *p, struct slice body)
+static int bind_portal(struct pg *p, struct slice body)
 {
 	static const char spec[] = "PostgreSQL manual, Message Formats, Bind";
 	struct pg_reader r = { .rest = body };
@@ -347,7 +347,7 @@ int pg_query_message(struct pg *p, uint8_t type, struct slice body)
 	switch (type) {
 	case 'Q': return query(p, body);
 	case 'P': return parse(p, body);
-	case 'B': return bind(p, body);
+	case 'B': return bind_portal(p, body);
 	case 'F': return function_call(p, body);
 	case 'E': return execute(p, body);
 	case 'D':
