@@ -2,7 +2,9 @@
 #include <getopt.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "cli/client.h"
+#include "cli/output.h"
 
 enum { OPT_SOCKET = 256, OPT_JSON };
 
@@ -37,6 +39,25 @@ static void print_number(const char *key, long long value)
 	printf("  %-20s %lld\n", words, value);
 }
 
+static const char *when(const json_t *o, const char *key, char out[OUT_SHORT_MAX])
+{
+	return out_time((uint64_t)num(o, key) * NSEC_PER_SEC, out);
+}
+
+static void print_policies(const json_t *o)
+{
+	char at[OUT_SHORT_MAX];
+	json_t *p;
+	size_t i;
+
+	printf("          loaded %s\n", when(o, "loaded_at", at));
+	json_array_foreach(json_object_get(o, "list"), i, p)
+		printf("          %.14s %-8s %s\n", text(p, "hash"), text(p, "mode"),
+		       text(p, "name"));
+	if (json_object_get(o, "error"))
+		printf("          NOT loaded %s: %s\n", when(o, "failed_at", at), text(o, "error"));
+}
+
 static void print_table(const json_t *o)
 {
 	json_t *proxy = json_object_get(o, "proxy"), *kernel = json_object_get(o, "kernel"), *v;
@@ -53,6 +74,7 @@ static void print_table(const json_t *o)
 		printf(" %s", json_string_value(v));
 	printf("\nstore     %s\nagents    %lld\npolicies  %lld files\n", text(o, "store"),
 	       num(o, "agents"), num(o, "policy_files"));
+	print_policies(json_object_get(o, "policies"));
 	printf("\nproxy:\n");
 	json_object_foreach(proxy, key, v)
 		if (json_is_integer(v) && strcmp(key, "pid") != 0 && strcmp(key, "restarts") != 0)
@@ -100,7 +122,8 @@ const struct cli_command cli_cmd_status = {
 	.help = "Exits with 3 when no daemon answers.\n"
 		"\n"
 		"  --json         one object: version, pid, uptime_s, store, runtime_dir, agents,\n"
-		"                 policy_files, listeners, kernel (counters), proxy (pid, "
+		"                 policy_files, policies (loaded_at, took_us, list of name, hash and\n"
+		"                 mode; error and failed_at of the last try), listeners, kernel (counters), proxy (pid, "
 		"restarts,\n"
 		"                 state, counters)\n"
 		"  --socket PATH  the daemon's control socket\n"

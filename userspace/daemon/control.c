@@ -239,6 +239,25 @@ static json_t *counter_map(const struct warden *w)
 	return o;
 }
 
+/* {"loaded_at", "took_us", "list", and of the last try if it failed "error", "failed_at"} */
+static json_t *loaded_map(const struct warden *w)
+{
+	const struct loaded *l = &w->loaded;
+	json_t *o = json_pack("{sI,sI,sO?}", "loaded_at", (json_int_t)(l->at_ns / NSEC_PER_SEC),
+			      "took_us", (json_int_t)(l->took_ns / 1000), "list", l->list);
+
+	if (o && l->failed_ns) {
+		json_t *error = json_string(l->error);
+
+		/* A file's name need not be UTF-8. */
+		(void)json_object_set_new(o, "error",
+					  error ? error : json_string("see the daemon's log"));
+		(void)json_object_set_new(o, "failed_at",
+					  json_integer((json_int_t)(l->failed_ns / NSEC_PER_SEC)));
+	}
+	return o;
+}
+
 void control_status(struct warden *w, __u64 client, const struct ipc_msg *m)
 {
 	static const char *const states[] = { "restarting", "starting", "ready", "stopping" };
@@ -265,12 +284,12 @@ void control_status(struct warden *w, __u64 client, const struct ipc_msg *m)
 					  json_integer((json_int_t)m->head.stats[i]));
 	control_answer(
 		w, client,
-		json_pack("{ss,si,sI,ss,ss,si,si,so,so*,so}", "version", WEIR_VERSION, "pid",
+		json_pack("{ss,si,sI,ss,ss,si,si,so*,so,so*,so}", "version", WEIR_VERSION, "pid",
 			  (int)getpid(), "uptime_s",
 			  (json_int_t)((clock_monotonic_ns() - w->started_ns) / NSEC_PER_SEC),
 			  "store", w->cfg->store, "runtime_dir", w->cfg->runtime_dir, "agents",
-			  (int)w->n_attached, "policy_files", (int)w->n_policies, "listeners",
-			  listener_list(w), "kernel", counter_map(w), "proxy", proxy));
+			  (int)w->n_attached, "policy_files", (int)w->n_policies, "policies",
+			  loaded_map(w), "listeners", listener_list(w), "kernel", counter_map(w), "proxy", proxy));
 }
 
 static void handle(struct warden *w, struct client *c, const json_t *request)
@@ -297,11 +316,12 @@ static void handle(struct warden *w, struct client *c, const json_t *request)
 		if (keeper_ask(w, &msg, c->id, NULL) < 0)
 			control_status(w, c->id, NULL);
 	} else if (strcmp(command, "policies-reload") == 0) {
-		r = keeper_reload(w, c->id);
-		if (r < 0)
-			control_refuse(w, c->id, r == -ENOTCONN ? "restarting" : "failed", "%s",
-				       r == -ENOTCONN ? "the proxy is being restarted"
-						      : strerror(-r));
+		r = keeper_reload(w, c->id, false);
+		if (r == -ENOTCONN)
+			control_refuse(w, c->id, "restarting", "the proxy is being restarted");
+		else if (r < 0)
+			control_refuse(w, c->id, "failed", "%s",
+				       w->loaded.failed_ns ? w->loaded.error : strerror(-r));
 	} else if (strcmp(command, "stop") == 0) {
 		log_info("told to stop pid=%d", (int)c->pid);
 		control_answer(w, c->id, NULL);

@@ -29,7 +29,7 @@ enum ipc_type {
 			   flags: worker count in bits 0-7, IPC_SETUP_* above. status: 0 */
 	IPC_LISTENER,	/* * fds: a listening socket (non-blocking). netns_cookie: of it */
 	IPC_POLICIES,	/* * fds: bundle of the daemon's own policies; replaces the former snapshot. The
-			   ACK's status is -EINVAL with the policy error's text when it does not compile;
+			   ACK names each behind an empty message: name, hash in hex, mode. Its status is -EINVAL with the policy error's text when it does not compile;
 			   the former stays */
 	IPC_AGENT,	/* * cgroup_id is attached from now on. strings: path, container, then label
 			   key, value pairs. fds: none, or a bundle: policies of this agent alone, which

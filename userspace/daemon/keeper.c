@@ -350,6 +350,81 @@ static void first_refused(struct warden *w, const struct pending *p, const char 
 		keeper_kill(w, "it refused its setup");
 }
 
+static void loaded_failed(struct warden *w, const char *error)
+{
+	w->loaded.failed_ns = clock_realtime_ns();
+	snprintf(w->loaded.error, sizeof(w->loaded.error), "%s", error); /* cut is fine */
+	log_error("the old policies stay: %s", error);
+}
+
+/* Text of a proxy that may have been taken over, for terminals and logs: no control characters. */
+static void text_clean(char *text)
+{
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = ' ';
+}
+
+/* What the ACK says of each policy. NULL without memory. */
+static json_t *loaded_list(const struct ipc_msg *m)
+{
+	json_t *list = json_array();
+	const char *name;
+
+	for (size_t i = 1; list && (name = ipc_msg_get(m, i)); i += 3) {
+		const char *hash = ipc_msg_get(m, i + 1), *mode = ipc_msg_get(m, i + 2);
+		char clean[192];
+		json_t *one;
+
+		if (!mode || strspn(hash, "0123456789abcdef") != 2 * SHA256_LEN)
+			break;
+		snprintf(clean, sizeof(clean), "%s", name);
+		text_clean(clean);
+		one = json_pack("{ss,ss#,ss}", "name", clean, "hash", hash, 2 * SHA256_LEN, "mode",
+				strcmp(mode, "observe") == 0 ? "observe" : "enforce");
+		if (!one) /* not UTF-8: no name that a policy can have */
+			continue;
+		(void)json_array_append_new(list, one);
+	}
+	return list;
+}
+
+static void loaded_taken(struct warden *w, const struct ipc_msg *m, const struct pending *p)
+{
+	struct loaded *l = &w->loaded;
+
+	json_decref(l->list);
+	l->list = loaded_list(m);
+	l->at_ns = clock_realtime_ns();
+	if (p->begun_ns)
+		l->took_ns = clock_monotonic_ns() - p->begun_ns;
+	/* A proxy that starts anew gets the old ones: what is wrong with the files still is. */
+	if (!p->first) {
+		l->failed_ns = 0;
+		l->error[0] = '\0';
+	}
+}
+
+static void policies_acked(struct warden *w, const struct ipc_msg *m, struct pending *p,
+			   const char *message)
+{
+	if (m->head.status < 0) {
+		loaded_failed(w, message);
+		control_refuse(w, p->client, "policy", "%s", message);
+		return;
+	}
+	close_p(&w->policies);
+	w->policies = TAKE_FD(p->policies);
+	w->n_policies = p->n_policies;
+	loaded_taken(w, m, p);
+	log_info("policies reloaded files=%u policies=%zu us=%llu", w->n_policies,
+		 json_array_size(w->loaded.list), (unsigned long long)w->loaded.took_ns / 1000);
+	control_answer(w, p->client,
+		       json_pack("{si,sI,sO?}", "files", (int)w->n_policies, "took_us",
+				 (json_int_t)(w->loaded.took_ns / 1000), "policies",
+				 w->loaded.list));
+}
+
 static void acked(struct warden *w, const struct ipc_msg *m)
 {
 	const char *text = ipc_msg_get(m, 0);
@@ -367,11 +442,8 @@ static void acked(struct warden *w, const struct ipc_msg *m)
 		keeper_kill(w, "it answered what nobody asked");
 		return;
 	}
-	/* For a terminal and a log: no control characters of a taken-over proxy in there. */
 	(void)snprintf(message, sizeof(message), "%s", text && *text ? text : strerror(-status));
-	for (char *c = message; *c; c++)
-		if ((unsigned char)*c < 0x20 || *c == 0x7f)
-			*c = ' ';
+	text_clean(message);
 	first = p->first;
 	if (first && status < 0) {
 		first_refused(w, p, message);
@@ -379,18 +451,10 @@ static void acked(struct warden *w, const struct ipc_msg *m)
 		agents_attach_acked(w, p->client, TAKE_PTR(p->fresh), status, message);
 	} else if (p->type == IPC_STATUS) {
 		control_status(w, p->client, status == 0 ? m : NULL);
-	} else if (p->type == IPC_POLICIES && !first) {
-		if (status == 0) {
-			close_p(&w->policies);
-			w->policies = TAKE_FD(p->policies);
-			w->n_policies = p->n_policies;
-			log_info("policies reloaded files=%u", w->n_policies);
-			control_answer(w, p->client,
-				       json_pack("{si}", "files", (int)w->n_policies));
-		} else {
-			log_error("the old policies stay: %s", message);
-			control_refuse(w, p->client, "policy", "%s", message);
-		}
+	} else if (p->type == IPC_POLICIES && first) {
+		loaded_taken(w, m, p);
+	} else if (p->type == IPC_POLICIES) {
+		policies_acked(w, m, p, message);
 	} else if (p->type == IPC_AGENT_GONE) {
 		control_answer(w, p->client, NULL); /* -ENOENT is as good */
 	}
@@ -473,25 +537,37 @@ void keeper_tick(struct warden *w, __u64 now)
 		}
 }
 
-int keeper_reload(struct warden *w, __u64 client)
+int keeper_reload(struct warden *w, __u64 client, bool changed_only)
 {
+	struct loaded *l = &w->loaded;
 	_cleanup_(close_p) int fd = -1;
+	__u64 begun_ns = clock_monotonic_ns();
+	uint8_t digest[SHA256_LEN];
+	char error[sizeof(l->error)];
 	struct pending *p;
 	unsigned n = 0;
 	int r;
 
 	if (w->proxy.state != PROXY_READY)
 		return -ENOTCONN;
-	fd = place_policies(w, &n);
-	if (fd < 0)
+	fd = place_policies(w, &n, digest, error);
+	if (fd < 0) {
+		loaded_failed(w, error);
+		/* Whatever is read next differs from what this would have been. */
+		memset(l->digest, 0, sizeof(l->digest));
 		return fd;
+	}
+	if (changed_only && memcmp(digest, l->digest, sizeof(digest)) == 0)
+		return 0;
 	ipc_msg_init(&msg_out, IPC_POLICIES);
 	msg_out.fds[0] = fd;
 	r = ask(w, &msg_out, client, NULL, false, &p);
 	if (r < 0)
 		return r;
+	memcpy(l->digest, digest, sizeof(digest));
 	/* Becomes the one that a restarted proxy is told of only when this one took it. */
 	p->policies = TAKE_FD(fd);
 	p->n_policies = n;
+	p->begun_ns = begun_ns;
 	return 0;
 }

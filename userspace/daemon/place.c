@@ -279,11 +279,12 @@ static void files_free(struct files **fp)
 	free(f);
 }
 
-static int files_add(struct files *f, const char *path)
+static int files_add(struct files *f, struct watch *watch, const char *path, char reterr[1024])
 {
 	size_t len;
 	int r;
 
+	watch_add(watch, path);
 	if (f->n == POLICY_FILES_MAX)
 		return -EMSGSIZE;
 	f->texts[f->n] = NULL;
@@ -291,7 +292,9 @@ static int files_add(struct files *f, const char *path)
 	if (!f->names[f->n++])
 		return -ENOMEM;
 	r = file_read(AT_FDCWD, path, POLICY_TEXT_MAX, &f->texts[f->n - 1], &len);
-	if (r == 0)
+	if (r < 0)
+		snprintf(reterr, 1024, "%s: %s", path, strerror(-r));
+	else
 		f->sources[f->n - 1] = (struct policy_source){ f->names[f->n - 1],
 							       slice_of(f->texts[f->n - 1], len) };
 	return r;
@@ -305,58 +308,93 @@ static int is_policy_file(const struct dirent *d)
 	       strcmp(d->d_name, "schema.json") != 0; /* may lie beside, as in policy/ */
 }
 
-static int files_add_dir(struct files *f, const char *dir)
+static int files_add_dir(struct files *f, struct watch *watch, const char *dir, char reterr[1024])
 {
 	struct dirent **entries;
 	char path[4096];
-	int n = scandir(dir, &entries, is_policy_file, alphasort), r = 0;
+	int n, r = 0;
 
+	watch_add(watch, dir);
+	n = scandir(dir, &entries, is_policy_file, alphasort);
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
 		if (r == 0 && snprintf(path, sizeof(path), "%s/%s", dir, entries[i]->d_name) >=
 				      (int)sizeof(path))
 			r = -ENAMETOOLONG;
-		if (r == 0) {
-			r = files_add(f, path);
-			if (r < 0)
-				log_error("cannot read a policy file=%s error=\"%s\"", path,
-					  strerror(-r));
-		}
+		if (r == 0)
+			r = files_add(f, watch, path, reterr);
 		free(entries[i]);
 	}
 	free(entries);
 	return r;
 }
 
-int place_policies(const struct warden *w, unsigned *ret_n)
+/* Of names and texts, each behind its length. */
+static int files_digest(const struct files *f, uint8_t ret[SHA256_LEN])
+{
+	struct buf b;
+	int r = 0;
+
+	/* Each file by its own digest, so that the whole need not be in memory twice. */
+	buf_init(&b, POLICY_FILES_MAX * 2 * SHA256_LEN);
+	for (size_t i = 0; r == 0 && i < f->n; i++) {
+		uint8_t one[2 * SHA256_LEN];
+
+		r = sha256_bytes(slice_str(f->names[i]), one);
+		if (r == 0)
+			r = sha256_bytes(f->sources[i].json, one + SHA256_LEN);
+		if (r == 0)
+			r = buf_put(&b, one, sizeof(one));
+	}
+	if (r == 0)
+		r = sha256_bytes(buf_peek(&b), ret);
+	buf_done(&b);
+	return r;
+}
+
+int place_policies(struct warden *w, unsigned *ret_n, uint8_t ret_digest[SHA256_LEN],
+		   char reterr[1024])
 {
 	_cleanup_(files_free) struct files *f = calloc(1, sizeof(*f));
 	int r = f ? 0 : -ENOMEM;
 
+	reterr[0] = '\0';
+	watch_begin(&w->watch);
 	if (r == 0 && !w->cfg->policies_given) {
-		r = files_add_dir(f, DAEMON_POLICY_DIR);
+		r = files_add_dir(f, &w->watch, DAEMON_POLICY_DIR, reterr);
 		if (r == -ENOENT && f->n == 0)
 			r = 0;
 	}
-	for (unsigned i = 0; r == 0 && i < w->cfg->n_policies; i++) {
+	for (unsigned i = 0; f && i < w->cfg->n_policies; i++) {
 		const char *path = w->cfg->policies[i];
 		struct stat st;
 
-		if (stat(path, &st) < 0)
+		if (r < 0) {
+			watch_add(&w->watch, path); /* the others as well, for the next time */
+			continue;
+		}
+		if (stat(path, &st) < 0) {
 			r = -errno;
-		else
-			r = S_ISDIR(st.st_mode) ? files_add_dir(f, path) : files_add(f, path);
-		if (r < 0)
-			log_error("cannot read the policies path=%s error=\"%s\"", path,
-				  strerror(-r));
+			watch_add(&w->watch, path);
+		} else {
+			r = S_ISDIR(st.st_mode) ? files_add_dir(f, &w->watch, path, reterr)
+						: files_add(f, &w->watch, path, reterr);
+		}
+		if (r < 0 && !reterr[0])
+			snprintf(reterr, 1024, "%s: %s", path, strerror(-r));
 	}
+	watch_end(&w->watch);
+	if (r == 0)
+		r = files_digest(f, ret_digest);
 	if (r == 0) {
 		*ret_n = (unsigned)f->n;
 		r = ipc_bundle_new(f->sources, f->n);
-		if (r < 0)
-			log_error("cannot hand over the policies error=\"%s\"", strerror(-r));
 	}
+	if (r < 0 && !reterr[0])
+		snprintf(reterr, 1024, "the policies: %s", strerror(-r));
+	if (r < 0)
+		log_error("cannot read the policies: %s", reterr);
 	return r;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "daemon/ipc.h"
 #include "session/agents.h"
 #include "session/worker.h"
@@ -20,7 +21,8 @@ enum {
 	WORKERS_MAX = 64,
 	LISTENERS_MAX = 64,
 	FDS_RESERVED = 128,	 /* kept for the store, the loops and listeners */
-	INDEX_STEP = 2000,	 /* events a transaction: the writer waits for it, so not too many */
+	INDEX_STEP = 4096,	 /* events a step */
+	INDEX_BUSY_MS = 10,	 /* so much is gathered in the journal before it goes on */
 	INDEX_IDLE_MS = 50,
 	SYNC_SECONDS = 1,
 	NAMES_SECONDS = 30,
@@ -87,7 +89,7 @@ static void *index_main(void *arg)
 				  store_strerror(n));
 			go_on = upkeep_sleep(&p->upkeep, 10 * 1000);
 		} else {
-			go_on = upkeep_sleep(&p->upkeep, n ? 1 : INDEX_IDLE_MS);
+			go_on = upkeep_sleep(&p->upkeep, n ? INDEX_BUSY_MS : INDEX_IDLE_MS);
 		}
 		if (!p->sync_each && now - synced_ns >= SYNC_SECONDS * NSEC_PER_SEC) {
 			int r = store_sync(p->store);
@@ -243,7 +245,37 @@ static int compile_bundle(struct proxy *p, int fd, struct policy_set **ret, char
 	return 0;
 }
 
-static int on_policies(struct proxy *p, struct ipc_msg *m, char *message, size_t size)
+/* Name, hash and mode of each policy, as far as they fit: `weir status` shows them. */
+static void describe(const struct policy_set *set, struct ipc_msg *ack)
+{
+	static const char digits[] = "0123456789abcdef";
+	int r = ipc_msg_put(ack, "");
+
+	for (size_t i = 0; r == 0 && i < policy_set_count(set); i++) {
+		const struct policy *pol = policy_set_at(set, i);
+		const uint8_t *hash = policy_hash(pol);
+		char hex[2 * SHA256_LEN + 1];
+
+		for (size_t j = 0; j < SHA256_LEN; j++) {
+			hex[2 * j] = digits[hash[j] >> 4];
+			hex[2 * j + 1] = digits[hash[j] & 15];
+		}
+		hex[2 * SHA256_LEN] = '\0';
+		/* All three or none. */
+		if (ack->head.payload_len + strlen(policy_name(pol)) + sizeof(hex) + 16 >
+		    IPC_PAYLOAD_MAX)
+			break;
+		r = ipc_msg_put(ack, policy_name(pol));
+		if (r == 0)
+			r = ipc_msg_put(ack, hex);
+		if (r == 0)
+			r = ipc_msg_put(ack, policy_get_mode(pol) == POLICY_OBSERVE ? "observe"
+										     : "enforce");
+	}
+}
+
+static int on_policies(struct proxy *p, struct ipc_msg *m, struct ipc_msg *ack, char *message,
+		       size_t size)
 {
 	struct policy_set *set;
 	int r;
@@ -253,6 +285,7 @@ static int on_policies(struct proxy *p, struct ipc_msg *m, char *message, size_t
 	r = compile_bundle(p, m->fds[0], &set, message, size);
 	if (r < 0)
 		return r;
+	describe(set, ack);
 	agents_set_policies(p->agents, set);
 	return 0;
 }
@@ -320,7 +353,7 @@ static int handle(struct proxy *p, struct ipc_msg *m, struct ipc_msg *ack)
 	switch (m->head.type) {
 	case IPC_SETUP: r = on_setup(p, m); break;
 	case IPC_LISTENER: r = on_listener(p, m); break;
-	case IPC_POLICIES: r = on_policies(p, m, message, sizeof(message)); break;
+	case IPC_POLICIES: r = on_policies(p, m, ack, message, sizeof(message)); break;
 	case IPC_AGENT: r = on_agent(p, m, message, sizeof(message)); break;
 	case IPC_AGENT_GONE:
 		r = p->agents ? agents_detach(p->agents, m->head.cgroup_id) : -EPROTO;
@@ -336,7 +369,7 @@ static int handle(struct proxy *p, struct ipc_msg *m, struct ipc_msg *ack)
 	ack->head.status = r;
 	if (r < 0 && !message[0])
 		snprintf(message, sizeof(message), "%s", store_strerror(r));
-	r = ipc_msg_put(ack, message);
+	r = ack->head.payload_len ? 0 : ipc_msg_put(ack, message); /* the first string is it */
 	return r < 0 ? r : ipc_send(p->ipc, ack);
 }
 

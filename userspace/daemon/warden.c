@@ -44,7 +44,14 @@ static int open_loop(struct warden *w)
 	if (w->signals < 0 || w->epoll < 0)
 		return -errno;
 	r = warden_watch(w, w->signals, EPOLLIN, SOURCE_TAG(SOURCE_SIGNAL, 0));
-	return r;
+	if (r < 0)
+		return r;
+	r = watch_init(&w->watch);
+	if (r == 0)
+		return warden_watch(w, w->watch.fd, EPOLLIN, SOURCE_TAG(SOURCE_WATCH, 0));
+	log_warn("changes of policies are not noticed, `weir policy reload` is needed error=\"%s\"",
+		 strerror(-r));
+	return 0;
 }
 
 static void reap(struct warden *w)
@@ -66,8 +73,9 @@ static void signals_read(struct warden *w)
 		case SIGCHLD: reap(w); break;
 		case SIGHUP:
 			log_info("reloading the policies");
-			if (keeper_reload(w, 0) < 0)
-				log_error("the old policies stay");
+			/* What went wrong is said there; without a proxy it is tried again. */
+			if (keeper_reload(w, 0, false) == -ENOTCONN)
+				watch_again(&w->watch, clock_monotonic_ns());
 			break;
 		default:
 			log_info("stopping signal=%u", si.ssi_signo);
@@ -94,9 +102,12 @@ static void turn(struct warden *w)
 				keeper_readable(w);
 			break;
 		case SOURCE_CLIENT: control_event(w, id, events[i].events); break;
+		case SOURCE_WATCH: watch_read(&w->watch, clock_monotonic_ns()); break;
 		}
 	}
 	now = clock_monotonic_ns();
+	if (watch_take(&w->watch, now) && keeper_reload(w, 0, true) == -ENOTCONN)
+		watch_again(&w->watch, now);
 	keeper_tick(w, now);
 	control_tick(w, now);
 	if (now >= w->next_sweep_ns) {
@@ -157,7 +168,9 @@ static int start(struct warden *w)
 	if (r == 0)
 		r = place_store(w);
 	if (r == 0) {
-		w->policies = place_policies(w, &w->n_policies);
+		char error[1024];
+
+		w->policies = place_policies(w, &w->n_policies, w->loaded.digest, error);
 		r = MIN(w->policies, 0);
 	}
 	/* Before the kernel is touched: it tells whether another daemon is there. */
@@ -191,6 +204,7 @@ int warden_main(const struct daemon_config *cfg)
 		.agents_dir = -1,
 		.listeners = { -1, -1 },
 		.policies = -1,
+		.watch = { .fd = -1 },
 		.exit_status = -1,
 		.started_ns = clock_monotonic_ns(),
 	};
@@ -221,6 +235,8 @@ int warden_main(const struct daemon_config *cfg)
 	w.bpf = bpfctl_close(w.bpf);
 	if (owned && cfg->detach_on_exit)
 		place_remove(&w);
+	watch_done(&w.watch);
+	json_decref(w.loaded.list);
 	close_p(&w.policies);
 	close_p(&w.agents_dir);
 	close_p(&w.epoll);

@@ -8,10 +8,12 @@
 
 #include "base/buf.h"
 #include "base/list.h"
+#include "base/sha256.h"
 #include "bpfctl/bpfctl.h"
 #include "daemon/attached.h"
 #include "daemon/config.h"
 #include "daemon/ipc.h"
+#include "daemon/watch.h"
 
 enum {
 	CLIENTS_MAX = 64, /* on the control socket: root's own, but bounded */
@@ -21,7 +23,7 @@ enum {
 
 /* What an epoll event is about: the kind in the upper byte, an id below. Ids are never used twice, so
  * an event that was queued for something closed in the same turn finds nothing. */
-enum source { SOURCE_SIGNAL = 1, SOURCE_CONTROL, SOURCE_PROXY, SOURCE_CLIENT };
+enum source { SOURCE_SIGNAL = 1, SOURCE_CONTROL, SOURCE_PROXY, SOURCE_CLIENT, SOURCE_WATCH };
 #define SOURCE_TAG(kind, id) ((__u64)(kind) << 56 | (id))
 
 enum proxy_state {
@@ -42,6 +44,7 @@ struct pending {
 	__u64 cgroup_id;
 	int policies; /* bundle that is offered; -1 = none */
 	unsigned n_policies;
+	__u64 begun_ns; /* of IPC_POLICIES: when reading the files began */
 	bool first; /* part of the proxy's start: its failure is the start's */
 };
 
@@ -56,6 +59,16 @@ struct proxy {
 	__u64 last_request;
 	struct list_node pending;
 	unsigned n_pending;
+};
+
+/* How the daemon's policies were last loaded. */
+struct loaded {
+	__u64 at_ns; /* realtime, of the last that was taken; 0 = none yet */
+	__u64 took_ns; /* from reading the files to the proxy's answer */
+	__u64 failed_ns; /* realtime, of the last try if it failed; 0 = it did not */
+	char error[1024]; /* why */
+	json_t *list; /* [{name, hash, mode}], as the proxy says; NULL = none yet */
+	uint8_t digest[SHA256_LEN]; /* of the files that were offered last, taken or not */
 };
 
 struct client {
@@ -80,6 +93,8 @@ struct warden {
 	int listener_ports[LISTENERS];
 	int policies; /* bundle that the proxy took last; -1 = none */
 	unsigned n_policies;
+	struct loaded loaded;
+	struct watch watch; /* of the policy files */
 	uid_t uid;
 	gid_t gid;
 	char boot_id[37];
@@ -103,8 +118,10 @@ int place_store(struct warden *w) __must_check;
 int place_listeners(struct warden *w) __must_check;
 /* Takes what place_runtime and the control socket made away, when nothing is to stay. */
 void place_remove(struct warden *w);
-/* Reads all policy files into a bundle: its descriptor or -errno. */
-int place_policies(const struct warden *w, unsigned *ret_n) __must_check;
+/* Reads all policy files into a bundle, and has them watched: its descriptor or -errno, with *reterr
+ * saying why. digest is of all names and texts. */
+int place_policies(struct warden *w, unsigned *ret_n, uint8_t ret_digest[SHA256_LEN],
+		   char reterr[1024]) __must_check;
 /* READY=1 to $NOTIFY_SOCKET and the byte to --ready-fd. */
 void place_ready(struct warden *w);
 
@@ -128,8 +145,9 @@ void keeper_stop(struct warden *w);
  */
 int keeper_ask(struct warden *w, struct ipc_msg *m, __u64 client,
 	       struct attached *fresh) __must_check;
-/* Reads the policy files again and offers them. */
-int keeper_reload(struct warden *w, __u64 client) __must_check;
+/* Reads the policy files again and offers them; what became of it is in w->loaded. changed_only: not
+ * when they are as they were. */
+int keeper_reload(struct warden *w, __u64 client, bool changed_only) __must_check;
 
 /* ---- agents.c: attach, detach, adopt, sweep ------------------------------------------------------ */
 
