@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "policy_explain.h"
-
 #include <errno.h>
+#include <getopt.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "base/log.h"
 #include "cli.h"
+#include "policy_cmds.h"
+#include "policy_files.h"
 #include "proto.h"
 #include "proto/http/http.h"
 #include "proto/pg/sql.h"
@@ -72,7 +73,7 @@ static int target_missing(const struct policy *p, const char *name, const char *
 			policy_name(p), protocol);
 }
 
-int policy_explain_sql(const struct policy *p, const char *target, const char *sql)
+static int policy_explain_sql(const struct policy *p, const char *target, const char *sql)
 {
 	static const struct pg_sql_mode mode = { false, false };
 	const struct policy_target *t = target_find(p, target, "postgres");
@@ -153,7 +154,7 @@ static int request_judge(const struct policy *p, const struct policy_target *t, 
 	return -EBADMSG;
 }
 
-int policy_explain_http(const struct policy *p, const char *target, const char *request)
+static int policy_explain_http(const struct policy *p, const char *target, const char *request)
 {
 	const struct policy_target *t = target_find(p, target, "http");
 	struct parse_err err = { .rule = "not a request" };
@@ -179,3 +180,47 @@ int policy_explain_http(const struct policy *p, const char *target, const char *
 	}
 	return r ? CLI_OK : CLI_NO;
 }
+
+int policy_explain_run(const struct cli_command *cmd, int argc, char **argv)
+{
+	static const struct option options[] = { { "sql", required_argument, NULL, 's' },
+						 { "http", required_argument, NULL, 'w' },
+						 { "target", required_argument, NULL, 't' },
+						 { "help", no_argument, NULL, 'h' },
+						 { 0 } };
+	_cleanup_(policy_files_done) struct policy_files sources = { 0 };
+	const char *sql = NULL, *http = NULL, *target = NULL;
+	struct policy_source source;
+	struct policy_set *set;
+	struct policy_err err;
+	int c, r, status;
+
+	optind = 1;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (c) {
+		case 's': sql = optarg; break;
+		case 'w': http = optarg; break;
+		case 't': target = optarg; break;
+		case 'h': return cli_help(cmd);
+		default: return CLI_USAGE; /* getopt has said why */
+		}
+	}
+	if (optind + 1 != argc || !sql == !http)
+		return cli_usage(cmd, "explain takes one FILE and either --sql or --http");
+	r = policy_files_add(&sources, argv[optind]);
+	if (r < 0)
+		return cli_fail(CLI_NO, "%s: %s", argv[optind], strerror(-r));
+	source = (struct policy_source){ argv[optind], buf_peek(&sources.at[0].text) };
+	r = policy_set_compile(&source, 1, &set, &err);
+	if (r == -ENOMEM)
+		return cli_fail(CLI_NO, "%s: %s", argv[optind], strerror(ENOMEM));
+	if (r < 0) {
+		policy_error_print(&err, false);
+		return CLI_NO;
+	}
+	status = sql ? policy_explain_sql(policy_set_at(set, 0), target, sql)
+		     : policy_explain_http(policy_set_at(set, 0), target, http);
+	(void)policy_set_unref(set); /* returns NULL */
+	return status;
+}
+

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The subcommands of `weir policy`, one file each. argv[0] is the subcommand's name. */
+#ifndef WEIR_CLI_POLICY_CMDS_H
+#define WEIR_CLI_POLICY_CMDS_H
+
+#include "cli.h"
+
+int policy_explain_run(const struct cli_command *cmd, int argc, char **argv);
+int policy_test_run(const struct cli_command *cmd, int argc, char **argv);
+int policy_replay_run(const struct cli_command *cmd, int argc, char **argv);
+int policy_learn_run(const struct cli_command *cmd, int argc, char **argv);
+int policy_show_run(const struct cli_command *cmd, int argc, char **argv);
+int policy_reload_run(const struct cli_command *cmd, int argc, char **argv);
+
+#endif
