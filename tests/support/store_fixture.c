@@ -24,7 +24,7 @@ void store_fixture_dir(char dir[64])
 
 void store_fixture_remove(const char *dir)
 {
-	static const char *const files[] = { "data.mdb", "lock.mdb", "writer.lock" };
+	static const char *const files[] = { "data.mdb", "lock.mdb", "writer.lock", "journal" };
 	char path[128];
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

@@ -614,6 +614,7 @@ json_t *out_json_event(const struct ulid *session, const struct store_event *ev)
 		set(o, "spec", json_str(ev->spec));
 		__attribute__((fallthrough));
 	case STORE_NOTE:
+	case STORE_APPROVAL:
 	case STORE_END:
 		set(o, "text", json_str(ev->text));
 		set(o, "attrs", json_attrs(ev->attrs, ev->n_attrs));

@@ -106,8 +106,9 @@ static void play(const struct player *p, const struct store_event *ev)
 		printf("%s\n", out_style(p->colour, OUT_PLAIN));
 		break;
 	case STORE_NOTE:
+	case STORE_APPROVAL:
 	case STORE_END:
-		fputs("* ", stdout);
+		fputs(ev->type == STORE_APPROVAL ? "? approval " : "* ", stdout);
 		out_text(stdout, slice_str(ev->text), 0);
 		out_attrs(stdout, ev->attrs, ev->n_attrs);
 		putchar('\n');

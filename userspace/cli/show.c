@@ -183,6 +183,12 @@ static void event(const struct store_session *s, const struct store_event *ev, b
 		out_attrs(stdout, ev->attrs, ev->n_attrs);
 		putchar('\n');
 		break;
+	case STORE_APPROVAL:
+		printf("#%llu approval ", (unsigned long long)ev->op_id);
+		text(ev->text);
+		out_attrs(stdout, ev->attrs, ev->n_attrs);
+		putchar('\n');
+		break;
 	case STORE_NOTE:
 	case STORE_END:
 		printf("%s: ", ev->type == STORE_NOTE ? "note" : "end");

@@ -8,7 +8,12 @@
 
 #include "store_int.h"
 
-enum { BATCH_MEM_FIRST = 64 << 10, BATCH_MEM_KEEP = 4 << 20, COMMIT_ROOM = 1 << 20 };
+enum {
+	BATCH_MEM_FIRST = 64 << 10,
+	BATCH_MEM_KEEP = 4 << 20,
+	COMMIT_ROOM = 1 << 20,
+	DRAIN_BYTES = 1 << 20, /* of journal in one transaction: how long the writer's lock is held */
+};
 
 /* Before each record in the batch's memory. */
 struct rec {
@@ -232,21 +237,46 @@ static int write_event(struct writer *w, const struct rec *rec, struct slice val
 	return store_errno(mdb_cursor_put(w->event, &k, &v, 0));
 }
 
-static int write_all(struct writer *w, const struct store_batch *b)
+/* The records of a batch, as they lie in its memory or in the journal. */
+static int write_all(struct writer *w, struct slice recs)
 {
-	int r;
+	int r = 0;
 
-	r = store_errno(mdb_cursor_open(w->txn, w->store->dbi[DB_EVENT], &w->event));
-	if (!r)
-		r = store_errno(mdb_cursor_open(w->txn, w->store->dbi[DB_SESSION], &w->session));
-	for (size_t at = 0; at < b->len && !r;) {
-		const struct rec *rec = (const struct rec *)(b->mem + at);
+	for (size_t at = 0; at < recs.len && !r;) {
+		const struct rec *rec = (const struct rec *)(const void *)(recs.ptr + at);
 		struct slice value = slice_of(rec + 1, rec->len);
 
+		/* The journal's checksum says that we wrote it; still, never read past its end. */
+		if (recs.len - at < sizeof(*rec) || recs.len - at - sizeof(*rec) < rec->len)
+			return -EBADMSG;
 		r = rec->is_event ? write_event(w, rec, value) : write_session(w, rec, value);
 		at += sizeof(*rec) + padded(rec->len);
 	}
 	return r;
+}
+
+static int writer_begin(struct writer *w)
+{
+	int r = store_txn_begin(w->store, 0, &w->txn);
+
+	if (r < 0)
+		return r;
+	r = store_errno(mdb_cursor_open(w->txn, w->store->dbi[DB_EVENT], &w->event));
+	if (!r)
+		r = store_errno(mdb_cursor_open(w->txn, w->store->dbi[DB_SESSION], &w->session));
+	if (r < 0)
+		mdb_txn_abort(w->txn); /* closes the cursors of a write transaction as well */
+	return r;
+}
+
+static void dirty_all(struct store *s, struct slice recs)
+{
+	for (size_t at = 0; at < recs.len;) {
+		const struct rec *rec = (const struct rec *)(const void *)(recs.ptr + at);
+
+		store_dirty_add(s, &rec->id);
+		at += sizeof(*rec) + padded(rec->len);
+	}
 }
 
 void store_dirty_add(struct store *s, const struct ulid *id)
@@ -272,34 +302,142 @@ static int commit_error(const struct store *s, int r)
 	return r;
 }
 
-int store_commit(struct store_batch *b)
+/* Straight into LMDB. */
+static int commit_direct(struct store *s, struct arena *arena, struct slice recs)
 {
-	struct writer w = { .store = b->store, .arena = &b->arena };
-	int r = b->err;
+	struct writer w = { .store = s, .arena = arena };
+	int r = writer_begin(&w);
 
-	if (!r && !b->len)
-		return 0;
-	if (!r)
-		r = store_txn_begin(b->store, 0, &w.txn);
-	if (r < 0) {
-		batch_clear(b);
-		return r;
-	}
-	r = write_all(&w, b);
 	if (r < 0)
-		mdb_txn_abort(w.txn); /* closes the cursors of a write transaction as well */
+		return commit_error(s, r);
+	r = write_all(&w, recs);
+	if (r < 0)
+		mdb_txn_abort(w.txn);
 	else
 		r = store_errno(mdb_txn_commit(w.txn));
-	if (!r) {
-		for (size_t at = 0; at < b->len;) {
-			const struct rec *rec = (const struct rec *)(b->mem + at);
+	if (!r)
+		dirty_all(s, recs);
+	return commit_error(s, r);
+}
 
-			store_dirty_add(b->store, &rec->id);
-			at += sizeof(*rec) + padded(rec->len);
+/* ---- from the journal into LMDB --------------------------------------------------------------- */
+
+int store_journal_tail(struct store *s, MDB_txn *txn, uint64_t *ret)
+{
+	MDB_val k = store_val("journal", 7), v;
+	int rc = mdb_get(txn, s->dbi[DB_META], &k, &v);
+
+	*ret = 0;
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (!rc && v.mv_size != sizeof(*ret))
+		return -EPROTO;
+	if (!rc)
+		memcpy(ret, v.mv_data, sizeof(*ret));
+	return store_errno(rc);
+}
+
+/* Tells the index thread of what is now in LMDB. */
+static void dirty_between(struct store *s, uint64_t from, uint64_t to)
+{
+	struct slice recs;
+
+	while (from < to && journal_read(s->journal, &from, &recs))
+		dirty_all(s, recs);
+}
+
+/* One transaction's worth: entries and how far they reach, all or nothing. 1 = there may be more. */
+static int drain_some(struct store *s)
+{
+	struct writer w = { .store = s, .arena = &s->drain_arena };
+	uint64_t from = journal_tail(s->journal), done = from, pos = from;
+	MDB_val k = store_val("journal", 7), v = store_val(&done, sizeof(done));
+	struct slice recs;
+	int r;
+
+	if (!journal_read(s->journal, &pos, &recs))
+		return 0;
+	r = writer_begin(&w);
+	if (r < 0)
+		return commit_error(s, r);
+	do {
+		r = write_all(&w, recs);
+		done = pos;
+	} while (!r && done - from < DRAIN_BYTES && journal_read(s->journal, &pos, &recs));
+	if (!r)
+		r = store_errno(mdb_put(w.txn, s->dbi[DB_META], &k, &v, 0));
+	if (r < 0)
+		mdb_txn_abort(w.txn);
+	else
+		r = store_errno(mdb_txn_commit(w.txn));
+	if (r < 0)
+		return commit_error(s, r);
+	dirty_between(s, from, done);
+	journal_release(s->journal, done);
+	return 1;
+}
+
+/* One transaction. The lock is not kept between two: a writer that waits for room needs but one. */
+static int drain_step(struct store *s)
+{
+	int r;
+
+	pthread_mutex_lock(&s->drain_lock);
+	r = drain_some(s);
+	__atomic_store_n(&s->drain_err, MIN(r, 0), __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&s->drain_lock);
+	return r;
+}
+
+int store_drain(struct store *s)
+{
+	uint64_t head;
+	int r = 1;
+
+	if (!s->journal)
+		return 0;
+	/* Not to its end: writers may go on as fast as we do. */
+	head = journal_head(s->journal);
+	while (r > 0 && journal_tail(s->journal) < head)
+		r = drain_step(s);
+	return MIN(r, 0);
+}
+
+static int commit_journal(struct store *s, struct slice recs)
+{
+	int r = 0;
+
+	/* What LMDB refuses now, it would refuse later: say so while the peers still wait. */
+	if (__atomic_load_n(&s->drain_err, __ATOMIC_RELAXED))
+		r = drain_step(s);
+	if (r >= 0)
+		r = journal_append(s->journal, recs);
+	while (r == -EAGAIN) {
+		r = drain_step(s);
+		if (r >= 0)
+			r = journal_append(s->journal, recs);
+	}
+	return r;
+}
+
+int store_commit(struct store_batch *b)
+{
+	struct store *s = b->store;
+	struct slice recs = slice_of(b->mem, b->len);
+	int r = b->err;
+
+	if (!r && b->len) {
+		if (s->journal && b->len <= journal_entry_max(s->journal)) {
+			r = commit_journal(s, recs);
+		} else {
+			/* What this thread has committed before comes before it. */
+			r = store_drain(s);
+			if (!r)
+				r = commit_direct(s, &b->arena, recs);
 		}
 	}
 	batch_clear(b);
-	return commit_error(b->store, r);
+	return r;
 }
 
 /* ---- what a dead writer left ---------------------------------------------------------------- */
@@ -414,8 +552,10 @@ int store_close_interrupted(struct store *s, uint64_t now_ns)
 {
 	struct ulid id = { { 0 } };
 	bool first = true;
-	int total = 0, r;
+	int total = 0, r = store_drain(s);
 
+	if (r < 0)
+		return r;
 	do
 		r = interrupt_some(s, &id, &first, now_ns, &total);
 	while (r > 0);

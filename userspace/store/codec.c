@@ -351,6 +351,7 @@ size_t store_event_encode(const struct store_event *ev, void *zstd, uint8_t *out
 		p = put_num(p, E_OFFSET, ev->offset);
 		__attribute__((fallthrough));
 	case STORE_NOTE:
+	case STORE_APPROVAL:
 	case STORE_END:
 		p = put_str(p, E_TEXT, ev->text);
 		p = put_attrs(p, ev->attrs, ev->n_attrs);
@@ -530,7 +531,7 @@ int store_session_decode(struct slice rec, const struct ulid *id, struct arena *
 
 int store_event_peek(struct slice rec)
 {
-	if (rec.len < EVENT_FIXED || rec.ptr[0] != REC_VERSION || rec.ptr[1] > STORE_END)
+	if (rec.len < EVENT_FIXED || rec.ptr[0] != REC_VERSION || rec.ptr[1] > STORE_APPROVAL)
 		return -EBADMSG;
 	return rec.ptr[1];
 }

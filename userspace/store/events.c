@@ -27,6 +27,7 @@ int store_events_open(struct store *s, const struct ulid *id, uint32_t from,
 
 	if (!c)
 		return -ENOMEM;
+	store_settle(s);
 	c->store = s;
 	c->id = *id;
 	c->next = from;
@@ -218,6 +219,7 @@ int store_session_get(struct store *s, const char *id_or_prefix, struct store_se
 	r = prefix_range(slice_str(id_or_prefix), &lo, &hi);
 	if (r < 0)
 		return r;
+	store_settle(s);
 	r = store_txn_begin(s, MDB_RDONLY, &txn);
 	if (r < 0)
 		return r;

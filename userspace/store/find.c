@@ -282,7 +282,7 @@ static int examine_event(struct find *f, uint32_t seq, struct slice rec)
 	struct op op;
 	int type = store_event_peek(rec), r;
 
-	if (type >= 0 && type != STORE_OP && type != STORE_NOTE && type != STORE_ERROR)
+	if (type >= 0 && !store_event_searchable(type))
 		return 0;
 	arena_reset(&f->scratch);
 	r = store_event_decode(rec, seq, &f->scratch, &op, &ev);
@@ -476,7 +476,10 @@ struct store_hits {
 int store_sessions_open(struct store *s, const struct store_query *q, struct store_sessions **ret)
 {
 	struct store_sessions *c = calloc(1, sizeof(*c));
-	int r = c ? find_new(s, q, false, &c->find) : -ENOMEM;
+	int r;
+
+	store_settle(s);
+	r = c ? find_new(s, q, false, &c->find) : -ENOMEM;
 
 	if (r < 0) {
 		free(c);
@@ -512,7 +515,10 @@ struct store_sessions *store_sessions_close(struct store_sessions *c)
 int store_hits_open(struct store *s, const struct store_query *q, struct store_hits **ret)
 {
 	struct store_hits *c = calloc(1, sizeof(*c));
-	int r = c ? find_new(s, q, true, &c->find) : -ENOMEM;
+	int r;
+
+	store_settle(s);
+	r = c ? find_new(s, q, true, &c->find) : -ENOMEM;
 
 	if (r < 0) {
 		free(c);

@@ -57,10 +57,16 @@ struct store *store_close(struct store *s)
 {
 	if (!s)
 		return NULL;
+	if (s->journal)
+		store_settle(s);
+	s->journal = journal_close(s->journal);
+	s->view = journal_view_close(s->view);
+	arena_done(&s->drain_arena);
 	(void)indexer_free(s->indexer);
 	if (s->env)
 		mdb_env_close(s->env);
 	close_p(&s->lock_fd);
+	pthread_mutex_destroy(&s->drain_lock);
 	pthread_mutex_destroy(&s->dirty_lock);
 	pthread_mutex_destroy(&s->index_lock);
 	free(s);
@@ -163,7 +169,7 @@ static int add_event(struct indexer *ix, const struct ulid *id, uint32_t seq, st
 	struct store_event ev;
 	struct op op;
 
-	if (type != STORE_OP && type != STORE_NOTE && type != STORE_ERROR)
+	if (!store_event_searchable(type))
 		return 0;
 	arena_reset(&ix->arena);
 	r = store_event_decode(rec, seq, &ix->arena, &op, &ev);
@@ -460,8 +466,10 @@ static int index_step(struct store *s, struct indexer *ix, unsigned max_events)
 
 int store_index_step(struct store *s, unsigned max_events)
 {
-	int r = 0;
+	int r = store_drain(s);
 
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&s->index_lock);
 	if (!s->indexer)
 		r = indexer_new(&s->indexer);

@@ -102,7 +102,7 @@ bool find_event_matches(const struct find *f, const struct store_event *ev)
 {
 	const struct store_query *q = &f->q;
 
-	if (ev->type != STORE_OP && ev->type != STORE_NOTE && ev->type != STORE_ERROR)
+	if (!store_event_searchable(ev->type))
 		return false;
 	if (ev->type != STORE_OP && (!q->n_words || q->verdict >= 0 || q->rule || q->fingerprint))
 		return false;

@@ -13,9 +13,16 @@
 #include "store_int.h"
 
 const char *const store_state_names[] = { "open", "ended", "refused", "failed", "interrupted" };
-const char *const store_event_names[] = { "op", "data", "result", "note", "error", "end" };
+const char *const store_event_names[] = { "op", "data", "result", "note", "error",
+					  "end", "approval" };
 
-enum { DIR_MODE = 0750, FILE_MODE = 0640, READERS_MAX = 510 };
+enum {
+	DIR_MODE = 0750,
+	FILE_MODE = 0640,
+	READERS_MAX = 510,
+	SETTLE_MS = 1000,    /* a reader waits for the writer to move its journal on */
+	LOCK_WAIT_MS = 300,  /* a reader that rescues a journal holds the lock for a moment */
+};
 
 static const char *const db_names[DB_COUNT] = { "meta", "session", "event",
 						"open", "index",   "policy" };
@@ -79,8 +86,15 @@ static int lock_writer(struct store *s, const char *dir)
 	fd = openat(dir_fd, "writer.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, FILE_MODE);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	for (int ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; ms++) {
+		struct timespec t = { .tv_nsec = 1000 * 1000 };
+
+		if (errno != EWOULDBLOCK)
+			return -errno;
+		if (ms == LOCK_WAIT_MS)
+			return -EBUSY;
+		(void)nanosleep(&t, NULL); /* woken early only looks earlier */
+	}
 	s->lock_fd = TAKE_FD(fd);
 	return 0;
 }
@@ -181,13 +195,93 @@ static int open_dbs(struct store *s)
 	return store_errno(mdb_txn_commit(txn));
 }
 
+/* The writer's journal: what a dead one left in it goes into LMDB before anything else. */
+static int open_journal(struct store *s, const struct store_config *cfg)
+{
+	_cleanup_(close_p) int dir_fd = open(cfg->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint64_t tail;
+	MDB_txn *txn;
+	int r;
+
+	if (dir_fd < 0)
+		return -errno;
+	r = store_txn_begin(s, MDB_RDONLY, &txn);
+	if (r < 0)
+		return r;
+	r = store_journal_tail(s, txn, &tail);
+	mdb_txn_abort(txn);
+	if (!r)
+		r = journal_open(dir_fd, cfg->journal_size ? cfg->journal_size : JOURNAL_SIZE, tail,
+				 &s->journal);
+	if (!r)
+		r = store_drain(s);
+	if (!r && cfg->sync_each)
+		s->journal = journal_close(s->journal); /* every commit goes to the disk itself */
+	return r;
+}
+
+static bool writer_alive(int dir_fd)
+{
+	_cleanup_(close_p) int fd =
+		openat(dir_fd, "writer.lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+/*
+ * A reader's part: a writer that died may have left records in the journal. Who may write the store
+ * moves them on; who may not reads without them, as the writer's successor will do it.
+ */
+static void rescue_journal(const struct store_config *cfg, struct journal_view **ret_view)
+{
+	_cleanup_(close_p) int dir_fd = open(cfg->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct store_config write_cfg = *cfg;
+	struct journal_view *view;
+	struct store *s;
+
+	view = dir_fd < 0 ? NULL : journal_view_open(dir_fd);
+	if (view && journal_view_head(view) > journal_view_tail(view) && !writer_alive(dir_fd)) {
+		write_cfg.mode = STORE_WRITE;
+		if (store_open(&write_cfg, &s) == 0)
+			(void)store_close(s); /* returns NULL */
+	}
+	*ret_view = view;
+}
+
+void store_settle(struct store *s)
+{
+	uint64_t head;
+
+	if (s->mode == STORE_WRITE) {
+		(void)!store_drain(s); /* what cannot be moved on is not found; commits say why */
+		return;
+	}
+	if (!s->view)
+		return;
+	head = journal_view_head(s->view);
+	for (int ms = 0; ms < SETTLE_MS && journal_view_tail(s->view) < head; ms++) {
+		struct timespec t = { .tv_nsec = 1000 * 1000 };
+
+		(void)nanosleep(&t, NULL); /* woken early only looks earlier */
+	}
+}
+
 int store_open(const struct store_config *cfg, struct store **ret)
 {
-	struct store *s = calloc(1, sizeof(*s));
+	struct journal_view *view = NULL;
+	struct store *s;
 	int dead, r = 0;
 
-	if (!s)
+	if (cfg->mode == STORE_READ)
+		rescue_journal(cfg, &view);
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		(void)journal_view_close(view); /* returns NULL */
 		return -ENOMEM;
+	}
+	s->view = view;
+	arena_init(&s->drain_arena, 1 << 20);
+	pthread_mutex_init(&s->drain_lock, NULL);
 	s->lock_fd = -1;
 	s->mode = cfg->mode;
 	s->scan_all = true;
@@ -199,6 +293,8 @@ int store_open(const struct store_config *cfg, struct store **ret)
 		r = open_env(s, cfg);
 	if (!r)
 		r = open_dbs(s);
+	if (!r && cfg->mode == STORE_WRITE)
+		r = open_journal(s, cfg);
 	if (r < 0) {
 		(void)store_close(s);
 		return r;
@@ -210,7 +306,10 @@ int store_open(const struct store_config *cfg, struct store **ret)
 
 int store_sync(struct store *s)
 {
-	int dead;
+	int dead, r = store_drain(s);
+
+	if (r < 0)
+		return r;
 
 	/* Readers that died without closing keep old pages from being used again. */
 	(void)mdb_reader_check(s->env, &dead);

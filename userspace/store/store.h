@@ -11,7 +11,9 @@
  *
  * Writing: each worker thread gathers the records of a loop turn in a batch of its own and commits
  * it before it writes a single byte to a socket; what store_commit has taken survives `kill -9` of
- * the process at any instant. Event indexes (terms, rule, fingerprint, verdict) are written behind
+ * the process at any instant. It goes into a journal first (journal.h: one copy, no system call), and
+ * from there into LMDB by store_drain, many turns in one transaction; readers wait for that, or do
+ * it themselves when the writer is dead. Event indexes (terms, rule, fingerprint, verdict) are written behind
  * by store_index_step; readers also scan what is not indexed yet, so answers are always complete.
  * The index only narrows down: what decides is the record. An event with more different words than
  * the index takes (512) marks its block as one to be read whatever the words.
@@ -43,6 +45,7 @@ struct store_config {
 	enum store_mode mode;
 	size_t map_size; /* upper bound of the store in bytes; 0 = 64 GiB (sparse) */
 	bool sync_each; /* record.sync = "operation": every commit waits for the disk */
+	size_t journal_size; /* bytes, a multiple of 4096, at least 64 KiB; 0 = 16 MiB */
 };
 
 struct store;
@@ -66,7 +69,8 @@ enum store_state {
 };
 extern const char *const store_state_names[]; /* "open", "ended", "refused", … */
 
-/* A session record. The id must be made from start_ns (ulid_new(start_ns)). Written whole at the start, and again when it changes; strings never NULL. */
+/* A session record. The id must be made from start_ns (ulid_new(start_ns)). Written whole at the
+ * start, and again when it changes; strings never NULL. */
 struct store_session {
 	struct ulid id;
 	enum store_state state;
@@ -93,8 +97,13 @@ enum store_event_type {
 	STORE_NOTE, /* attrs about the session */
 	STORE_ERROR, /* parse error, upstream failure, limit: text, spec, offset */
 	STORE_END,
+	/* What became of the hold of op_id. text: "asked", "answered" (a person's word), then how it
+	 * ended: "approved", "denied", "expired", "gone", or "remembered" instead of all these. attrs
+	 * as docs/approvals.md lists them: approval, who, uid, pid, reason … */
+	STORE_APPROVAL,
 };
-extern const char *const store_event_names[]; /* "op", "data", "result", "note", "error", "end" */
+/* "op", "data", "result", "note", "error", "end", "approval" */
+extern const char *const store_event_names[];
 
 /* One event. When reading, everything points into memory that the cursor owns until its next step. */
 struct store_event {
@@ -107,10 +116,10 @@ struct store_event {
 	enum dir dir; /* DATA, ERROR */
 	struct slice data; /* DATA */
 	uint64_t data_skipped; /* DATA: bytes of this stream left out before these (record_max) */
-	const struct op_attr *attrs; /* RESULT, NOTE */
+	const struct op_attr *attrs; /* RESULT, NOTE, APPROVAL */
 	size_t n_attrs;
 	bool failed; /* RESULT */
-	const char *text; /* NOTE, ERROR, END */
+	const char *text; /* NOTE, ERROR, END, APPROVAL */
 	const char *spec; /* ERROR: "RFC 9112 §6.3" or "" */
 	uint64_t offset; /* ERROR: into the direction's stream */
 };
@@ -142,6 +151,13 @@ size_t store_batch_bytes(const struct store_batch *b);
  * disk or map full; -EIO; -ENOMEM.
  */
 int store_commit(struct store_batch *b) __must_check;
+
+/*
+ * Moves what commits have taken on into LMDB. Called by a background thread of the writing process
+ * every few milliseconds (store_index_step does it first); by store_commit itself when the journal
+ * is full. On failure nothing is lost, and commits fail until it works again. 0; -ENOSPC …
+ */
+int store_drain(struct store *s) __must_check;
 
 /* Sessions that a dead writer left open become INTERRUPTED, with end time and counts from their
  * events (none later than now_ns). Once, after store_open. Returns how many, or a negative errno. */

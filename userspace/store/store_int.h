@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/hash.h"
+#include "journal.h"
 #include "store.h"
 
 enum store_db { DB_META, DB_SESSION, DB_EVENT, DB_OPEN, DB_INDEX, DB_POLICY, DB_COUNT };
@@ -56,6 +57,11 @@ struct store {
 	MDB_dbi dbi[DB_COUNT];
 	enum store_mode mode;
 	int lock_fd; /* holds the flock that makes us the writer, or -1 */
+	struct journal *journal; /* STORE_WRITE without sync_each; else NULL */
+	pthread_mutex_t drain_lock; /* of reading the journal */
+	struct arena drain_arena; /* guarded by drain_lock */
+	int drain_err; /* atomic: why the journal did not go on into LMDB the last time */
+	struct journal_view *view; /* STORE_READ: how far the writer is; may be NULL */
 	pthread_mutex_t dirty_lock;
 	struct ulid dirty[STORE_DIRTY_MAX]; /* guarded by dirty_lock */
 	size_t n_dirty;
@@ -69,6 +75,11 @@ int store_errno(int rc);
 /* mdb_txn_begin, and once more after another process has enlarged the map. */
 int store_txn_begin(struct store *s, unsigned flags, MDB_txn **ret) __must_check;
 void store_dirty_add(struct store *s, const struct ulid *id);
+/* How far the journal has been moved into LMDB. */
+int store_journal_tail(struct store *s, MDB_txn *txn, uint64_t *ret) __must_check;
+/* Before reading: what was taken before this call is in LMDB when it returns (the writer's own handle),
+ * or has been waited for, up to a second (a reader beside a writer). */
+void store_settle(struct store *s);
 
 static inline MDB_val store_val(const void *p, size_t n)
 {
@@ -131,6 +142,13 @@ int store_event_decode(struct slice rec, uint32_t seq, struct arena *a, struct o
 		       struct store_event *ret) __must_check;
 /* The type alone, or -EBADMSG. */
 int store_event_peek(struct slice rec);
+
+/* Events that searches find: those with text of people's interest. */
+static inline bool store_event_searchable(int type)
+{
+	return type == STORE_OP || type == STORE_NOTE || type == STORE_ERROR ||
+	       type == STORE_APPROVAL;
+}
 
 /* ---- words (terms.c) ---------------------------------------------------------------------- */
 

@@ -73,7 +73,7 @@ bool term_event_text(const struct store_event *ev, size_t n, struct slice *ret)
 {
 	const struct op *op = ev->op;
 
-	if (ev->type == STORE_NOTE || ev->type == STORE_ERROR) {
+	if (ev->type != STORE_OP && store_event_searchable(ev->type)) {
 		if (n == 0) {
 			*ret = slice_str(ev->text);
 			return true;
