@@ -116,12 +116,13 @@ uint64_t queue_wake_ns(const struct queue *q)
 
 uint64_t queue_pause_ns(unsigned attempts, uint64_t retry_after_s, uint32_t noise)
 {
-	uint64_t pause = PAUSE_FIRST_NS << MIN(attempts > 0 ? attempts - 1 : 0, 16u);
+	uint64_t asked = MIN(retry_after_s, (uint64_t)QUEUE_RETRY_AFTER_MAX_S) * SEC;
+	uint64_t pause = attempts < 16 ? PAUSE_FIRST_NS << (attempts ? attempts - 1 : 0) : PAUSE_MAX_NS;
 
 	pause = MIN(pause, (uint64_t)PAUSE_MAX_NS);
 	/* A random half: many that failed together do not come back together. */
 	pause -= pause / 2 * (noise & 0xffff) / 0x10000;
-	return MAX(pause, MIN(retry_after_s, (uint64_t)QUEUE_RETRY_AFTER_MAX_S) * SEC);
+	return MAX(pause, asked);
 }
 
 bool queue_finish(struct queue *q, struct delivery *d, enum delivery_outcome how,
