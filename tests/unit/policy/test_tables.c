@@ -7,10 +7,8 @@
 
 #include <glob.h>
 
+#include "cli/policy_cases.h"
 #include "policy/compiled.h"
-
-enum { COLUMNS = 9, ITEMS = 16 };
-enum { C_POLICY, C_TARGET, C_PROTOCOL, C_VERB, C_EFFECTS, C_OBJECTS, C_ATTRS, C_VERDICT, C_RULE };
 
 static char *read_file(const char *path)
 {
@@ -27,118 +25,40 @@ static char *read_file(const char *path)
 	return text;
 }
 
-static uint32_t parse_effects(char *text, const char *delimiters)
+static void check_case(const char *path, const struct policy *p, const struct policy_case *c,
+		       bool *rule_seen)
 {
-	uint32_t bits = 0;
-	char *save;
-
-	for (char *w = strtok_r(text, delimiters, &save); w;
-	     w = strtok_r(NULL, delimiters, &save)) {
-		uint32_t bit = op_effect_parse(slice_str(w));
-
-		if (!bit)
-			fail_msg("no effect is called %s", w);
-		bits |= bit;
-	}
-	return bits;
-}
-
-static size_t parse_objects(char *text, struct op_object *ret)
-{
-	size_t n = 0;
-	char *save;
-
-	if (strcmp(text, "-") == 0)
-		return 0;
-	for (char *w = strtok_r(text, " ", &save); w; w = strtok_r(NULL, " ", &save), n++) {
-		char *colon = strchr(w, ':'), *equals = strrchr(w, '=');
-
-		assert_true(n < ITEMS && colon && equals && colon < equals);
-		*colon = *equals = '\0';
-		ret[n] = (struct op_object){ w, slice_str(colon + 1),
-					     parse_effects(equals + 1, "+") };
-	}
-	return n;
-}
-
-static size_t parse_attrs(char *text, struct op_attr *ret)
-{
-	size_t n = 0;
-	char *save;
-
-	if (strcmp(text, "-") == 0)
-		return 0;
-	for (char *w = strtok_r(text, " ", &save); w; w = strtok_r(NULL, " ", &save), n++) {
-		char *equals = strchr(w, '=');
-
-		assert_true(n < ITEMS && equals);
-		*equals = '\0';
-		ret[n].key = w;
-		if (strcmp(equals + 1, "true") == 0 || strcmp(equals + 1, "false") == 0) {
-			ret[n].type = OP_ATTR_BOOL;
-			ret[n].b = equals[1] == 't';
-		} else {
-			ret[n].type = OP_ATTR_TEXT;
-			ret[n].s = slice_str(equals + 1);
-		}
-	}
-	return n;
-}
-
-static const struct policy_target *find_target(const struct policy *p, const char *name)
-{
-	const struct policy_target *t = NULL;
-
-	if (strcmp(name, "-") == 0)
-		return NULL;
-	for (size_t i = 0; (t = policy_target_at(p, i)) && strcmp(t->name, name) != 0; i++)
-		;
-	if (!t)
-		fail_msg("no target is called %s", name);
-	return t;
-}
-
-static void check_line(const char *where, const struct policy *p, char **col, bool *rule_seen)
-{
-	struct op_object objects[ITEMS] = { 0 };
-	struct op_attr attrs[ITEMS] = { 0 };
-	struct op op = { .protocol = col[C_PROTOCOL],
-			 .verb = slice_str(col[C_VERB]),
-			 .objects = objects,
-			 .attrs = attrs };
+	const struct policy_target *target;
 	struct verdict v;
+	int r;
 
-	assert_string_equal(col[C_POLICY], policy_name(p));
-	op.effects = parse_effects(col[C_EFFECTS], " ");
-	op.n_objects = parse_objects(col[C_OBJECTS], objects);
-	op.n_attrs = parse_attrs(col[C_ATTRS], attrs);
-	policy_decide(p, find_target(p, col[C_TARGET]), NULL, &op, NULL, 0, &v);
-	if (strcmp(verdict_names[v.kind], col[C_VERDICT]) != 0 || strcmp(v.rule, col[C_RULE]) != 0)
-		fail_msg("%s: expected %s by %s, got %s by %s", where, col[C_VERDICT], col[C_RULE],
-			 verdict_names[v.kind], v.rule);
+	assert_string_equal(c->policy, policy_name(p));
+	r = policy_case_judge(c, p, &target, &v);
+	if (r < 0)
+		fail_msg("%s:%u: no such target", path, c->line);
+	if (r == 0)
+		fail_msg("%s:%u: %s: expected %s by %s, got %s by %s", path, c->line, c->operation,
+			 verdict_names[c->verdict], c->rule, verdict_names[v.kind], v.rule);
 	for (size_t i = 0; i < p->n_rules; i++)
 		rule_seen[i] = rule_seen[i] || strcmp(p->rules[i].id, v.rule) == 0;
-}
-
-/* Tables of decisions begin with the names of their columns. */
-static bool is_decisions(const char *table)
-{
-	return strncmp(table, "# policy\ttarget\t", 16) == 0;
 }
 
 static void check_table(const char *path)
 {
 	const char *name = strrchr(path, '/') + 1;
-	char policy_path[256], where[512], *json, *table, *save;
+	char policy_path[256], error[256], *json, *table;
+	static struct policy_case one;
+	struct policy_cases cases;
 	bool rule_seen[256] = { false };
 	const struct policy *p;
 	struct policy_set *set;
 	unsigned lines = 0;
+	int r;
 
 	snprintf(policy_path, sizeof(policy_path), "policy/%.*s.json", (int)(strlen(name) - 4),
 		 name);
 	table = read_file(path);
-	if (!is_decisions(table)) {
+	if (!policy_cases_are(table)) {
 		free(table); /* other handlers keep tables of facts here */
 		return;
 	}
@@ -148,19 +68,14 @@ static void check_table(const char *path)
 	assert_true(p->n_rules <= ARRAY_SIZE(rule_seen));
 	if (policy_warning_at(p, 0))
 		fail_msg("%s: %s", policy_path, policy_warning_at(p, 0)->message);
-	for (char *line = strtok_r(table, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-		char *col[COLUMNS], *rest = line;
-		size_t n = 0;
-
-		if (*line == '#')
-			continue;
-		snprintf(where, sizeof(where), "%s, table line %u (%.300s)", path, ++lines, line);
-		while (n < COLUMNS && (col[n] = strsep(&rest, "\t")))
-			n++;
-		if (n != COLUMNS || rest)
-			fail_msg("%s: %zu columns", where, n);
-		check_line(where, p, col, rule_seen);
+	policy_cases_open(&cases, table);
+	while ((r = policy_cases_next(&cases, &one, error)) == 1) {
+		check_case(path, p, &one, rule_seen);
+		policy_case_done(&one);
+		lines++;
 	}
+	if (r < 0)
+		fail_msg("%s:%u: %s", path, one.line, error);
 	for (size_t i = 0; i < p->n_rules; i++)
 		if (!rule_seen[i])
 			fail_msg("%s: no line is decided by rule %s", path, p->rules[i].id);
@@ -195,7 +110,7 @@ static void has_table(const char *path)
 		return;
 	snprintf(table, sizeof(table), "policy/tables/%.*s.tsv", (int)(strlen(name) - 5), name);
 	text = read_file(table);
-	assert_true(is_decisions(text));
+	assert_true(policy_cases_are(text));
 	free(text);
 }
 
