@@ -155,6 +155,13 @@ struct proto_class {
 	 */
 	void (*abort)(struct proto *p, unsigned status, const char *message);
 
+	/*
+	 * Tells the client something while it waits, beside the protocol's answers. May be NULL: there
+	 * is no way. 1 it will be told; 0 not at this moment (in the middle of a message, before the
+	 * session stands): nothing was changed; -ENOMEM. text is copied and made fit to be shown.
+	 */
+	int (*notice)(struct proto *p, const char *text);
+
 	/* Output of a direction, DIR_TO_SERVER = to be written to the server. Borrowed until the next
 	 * call that changes the handler. Nothing of an undecided operation is ever in it. */
 	struct slice (*peek_out)(const struct proto *p, enum dir d);

@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -140,16 +141,109 @@ struct loop_timer *loop_timers_pop(struct loop_timers *q, uint64_t now_ns)
 	return t;
 }
 
-int loop_timers_wait_ms(const struct loop_timers *q, uint64_t now_ns, int limit)
+/* Until due_ns, rounded up, at most `limit` when that is not negative. */
+static int wait_ms(uint64_t due_ns, uint64_t now_ns, int limit)
 {
-	const struct loop_timer *t;
-	uint64_t ms;
+	uint64_t ms = due_ns <= now_ns ? 0 : (due_ns - now_ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
 
-	if (list_empty(&q->head))
-		return limit;
-	t = container_of(q->head.next, struct loop_timer, node);
-	ms = t->due_ns <= now_ns ? 0 : (t->due_ns - now_ns + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC;
 	if (limit >= 0 && ms > (uint64_t)limit)
 		return limit;
 	return (int)MIN(ms, (uint64_t)3600 * 1000);
+}
+
+int loop_timers_wait_ms(const struct loop_timers *q, uint64_t now_ns, int limit)
+{
+	if (list_empty(&q->head))
+		return limit;
+	return wait_ms(container_of(q->head.next, struct loop_timer, node)->due_ns, now_ns, limit);
+}
+
+/* ---- the heap: v[0] is the earliest ----------------------------------------------------------- */
+
+enum { HEAP_FIRST = 16 };
+
+void loop_heap_done(struct loop_heap *h)
+{
+	free(h->_v);
+	*h = (struct loop_heap){ 0 };
+}
+
+static void heap_put(struct loop_heap *h, size_t i, struct loop_due *d)
+{
+	h->_v[i] = d;
+	d->_at = i + 1;
+}
+
+static void heap_up(struct loop_heap *h, size_t i)
+{
+	struct loop_due *d = h->_v[i];
+
+	for (; i && h->_v[(i - 1) / 2]->due_ns > d->due_ns; i = (i - 1) / 2)
+		heap_put(h, i, h->_v[(i - 1) / 2]);
+	heap_put(h, i, d);
+}
+
+static void heap_down(struct loop_heap *h, size_t i)
+{
+	struct loop_due *d = h->_v[i];
+
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child + 1 < h->_n && h->_v[child + 1]->due_ns < h->_v[child]->due_ns)
+			child++;
+		if (child >= h->_n || h->_v[child]->due_ns >= d->due_ns)
+			break;
+		heap_put(h, i, h->_v[child]);
+		i = child;
+	}
+	heap_put(h, i, d);
+}
+
+int loop_heap_set(struct loop_heap *h, struct loop_due *d, uint64_t due_ns)
+{
+	if (h->_n == h->_cap) {
+		size_t cap = h->_cap ? 2 * h->_cap : HEAP_FIRST;
+		struct loop_due **v = realloc(h->_v, cap * sizeof(struct loop_due *));
+
+		if (!v)
+			return -ENOMEM;
+		h->_v = v;
+		h->_cap = cap;
+	}
+	d->due_ns = due_ns;
+	h->_v[h->_n] = d;
+	heap_up(h, h->_n++);
+	return 0;
+}
+
+void loop_heap_clear(struct loop_heap *h, struct loop_due *d)
+{
+	size_t i = d->_at;
+	struct loop_due *last;
+
+	if (!i--)
+		return;
+	d->_at = 0;
+	last = h->_v[--h->_n];
+	if (last == d)
+		return;
+	heap_put(h, i, last);
+	heap_up(h, i);
+	heap_down(h, last->_at - 1);
+}
+
+struct loop_due *loop_heap_pop(struct loop_heap *h, uint64_t now_ns)
+{
+	struct loop_due *d = h->_n ? h->_v[0] : NULL;
+
+	if (!d || d->due_ns > now_ns)
+		return NULL;
+	loop_heap_clear(h, d);
+	return d;
+}
+
+int loop_heap_wait_ms(const struct loop_heap *h, uint64_t now_ns, int limit)
+{
+	return h->_n ? wait_ms(h->_v[0]->due_ns, now_ns, limit) : limit;
 }

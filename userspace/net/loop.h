@@ -77,4 +77,29 @@ struct loop_timer *loop_timers_pop(struct loop_timers *q, uint64_t now_ns);
  * is not negative. */
 int loop_timers_wait_ms(const struct loop_timers *q, uint64_t now_ns, int limit);
 
+/*
+ * Points in time of any order: a binary heap of pointers. One that is embedded in its owner must be
+ * cleared before the owner goes.
+ */
+struct loop_due {
+	uint64_t due_ns; /* CLOCK_MONOTONIC */
+	size_t _at; /* place in the heap, from 1; 0 = not set */
+};
+
+struct loop_heap {
+	struct loop_due **_v;
+	size_t _n, _cap;
+};
+
+/* A zeroed one is empty. */
+void loop_heap_done(struct loop_heap *h);
+/* Sets d, which is not set. 0 or -ENOMEM. */
+int loop_heap_set(struct loop_heap *h, struct loop_due *d, uint64_t due_ns) __must_check;
+/* Harmless when d is not set. */
+void loop_heap_clear(struct loop_heap *h, struct loop_due *d);
+/* The earliest that is due, taken out; NULL when there is none. */
+struct loop_due *loop_heap_pop(struct loop_heap *h, uint64_t now_ns);
+/* As loop_timers_wait_ms. */
+int loop_heap_wait_ms(const struct loop_heap *h, uint64_t now_ns, int limit);
+
 #endif

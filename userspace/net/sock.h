@@ -24,6 +24,8 @@ int sock_error(int fd) __must_check;
 ssize_t sock_read(int fd, void *buf, size_t len) __must_check;
 ssize_t sock_write(int fd, struct slice data) __must_check;
 
+/* Has the kernel ask whether a silent peer is still there, after a minute and then every 15 s. */
+void sock_keepalive(int fd);
 /* Sends no more; what was written is still delivered. */
 void sock_shutdown_write(int fd);
 /* Closes so that the peer sees a reset: for refusals that have no words in the protocol. */

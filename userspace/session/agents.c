@@ -39,6 +39,7 @@ struct agents {
 	size_t n_known;
 	struct policy_set *set; /* the daemon's, may be NULL */
 	struct names *names;
+	uint64_t generation, detachments; /* changed under the lock, read without */
 	char boot_id[40];
 	pthread_mutex_t wanted_lock;
 	uint64_t wanted[WANTED_MAX];
@@ -179,6 +180,7 @@ static void known_drop(struct agents *r, struct known *k)
 /* Policies or attachments changed: what was worked out before no longer holds. */
 static void unsettle_all(struct agents *r)
 {
+	__atomic_add_fetch(&r->generation, 1, __ATOMIC_RELEASE);
 	known_foreach(k, r) {
 		k->agent = agent_unref(k->agent);
 		k->settled = false;
@@ -360,6 +362,16 @@ int agents_attach(struct agents *r, uint64_t cgroup_id, const char *path, const 
 	return err;
 }
 
+uint64_t agents_generation(const struct agents *r)
+{
+	return __atomic_load_n(&r->generation, __ATOMIC_ACQUIRE);
+}
+
+uint64_t agents_detachments(const struct agents *r)
+{
+	return __atomic_load_n(&r->detachments, __ATOMIC_ACQUIRE);
+}
+
 int agents_detach(struct agents *r, uint64_t cgroup_id)
 {
 	struct known *k;
@@ -369,6 +381,7 @@ int agents_detach(struct agents *r, uint64_t cgroup_id)
 	if (k && k->attached) {
 		known_drop(r, k);
 		unsettle_all(r);
+		__atomic_add_fetch(&r->detachments, 1, __ATOMIC_RELEASE);
 		unlock(r);
 		return 0;
 	}

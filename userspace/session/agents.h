@@ -29,8 +29,8 @@ struct agents;
 int agents_new(const char *boot_id, struct agents **ret) __must_check;
 struct agents *agents_free(struct agents *r);
 
-/* Replaces the daemon's own policies (the reference moves in). Connections that stand keep the
- * snapshot they began with; new ones get the new one. Resolves the names in "hosts". */
+/* Replaces the daemon's own policies (the reference moves in). Connections that stand are
+ * judged by it from their next operation on. Resolves the names in "hosts". */
 void agents_set_policies(struct agents *r, struct policy_set *take_set);
 
 /*
@@ -41,6 +41,13 @@ void agents_set_policies(struct agents *r, struct policy_set *take_set);
 int agents_attach(struct agents *r, uint64_t cgroup_id, const char *path, const char *container,
 		  const struct identity_label *labels, size_t n_labels, struct policy_set *own)
 	__must_check;
+/*
+ * Count changes: of policies or attachments (what a lookup gave before may be another now), and of
+ * detachments alone. Read before a lookup, and compared before its answer is used again.
+ */
+uint64_t agents_generation(const struct agents *r);
+uint64_t agents_detachments(const struct agents *r);
+
 /* 0 or -ENOENT. */
 int agents_detach(struct agents *r, uint64_t cgroup_id) __must_check;
 

@@ -38,3 +38,8 @@ bool proto_class_is_stream(const struct proto_class *c)
 {
 	return c == &proto_tcp;
 }
+
+bool proto_class_is_stateless(const struct proto_class *c)
+{
+	return c == &proto_http;
+}

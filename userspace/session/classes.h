@@ -14,6 +14,8 @@ int proto_class_index(const char *name);
 int proto_class_sniff(struct slice head);
 
 /* A plain byte stream: it may go on in one direction after the other has ended. */
+/* Each request stands for itself, so that the next may go over another connection. */
+bool proto_class_is_stateless(const struct proto_class *c);
 bool proto_class_is_stream(const struct proto_class *c);
 
 #endif

@@ -34,7 +34,7 @@ int record_op(struct session *s, const struct op *op, const struct verdict *v)
 	s->rec.n_held += v->kind == VERDICT_HOLD;
 	s->rec.n_blocked += v->kind == VERDICT_BLOCK;
 	__atomic_add_fetch(&s->worker->stats.ops, 1, __ATOMIC_RELAXED);
-	if (v->kind != VERDICT_ALLOW)
+	if (v->kind == VERDICT_BLOCK)
 		__atomic_add_fetch(&s->worker->stats.blocked, 1, __ATOMIC_RELAXED);
 	return put_event(s, &ev);
 }
@@ -79,5 +79,17 @@ int record_text(struct session *s, enum store_event_type type, uint64_t op_id, c
 	struct store_event ev = { .type = type, .op_id = op_id, .text = text };
 
 	s->rec.n_errors += type == STORE_ERROR;
+	return put_event(s, &ev);
+}
+
+int record_approval(struct session *s, uint64_t op_id, const char *what,
+		    const struct op_attr *attrs, size_t n)
+{
+	struct store_event ev = { .type = STORE_APPROVAL,
+				  .op_id = op_id,
+				  .text = what,
+				  .attrs = attrs,
+				  .n_attrs = n };
+
 	return put_event(s, &ev);
 }

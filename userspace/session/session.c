@@ -78,6 +78,7 @@ void session_close(struct session *s, enum store_state state, const char *why)
 	if (s->stage == SESSION_DEAD)
 		return;
 	set_end(s, state, "%s", why);
+	hold_abandon(s, why[0] ? why : s->reason[0] ? s->reason : "the session ended");
 	s->rec.state = s->end_state;
 	if (s->rec.state == STORE_SESSION_ENDED && s->rec.n_blocked && !s->rec.n_allowed)
 		s->rec.state = STORE_SESSION_REFUSED;
@@ -101,6 +102,7 @@ void session_free(struct session *s)
 	if (s->proto)
 		s->proto = s->class->free(s->proto);
 	s->agent = agent_unref(s->agent);
+	free(s->first_names);
 	buf_done(&s->client.held);
 	buf_done(&s->server.held);
 	free(s);
@@ -111,6 +113,10 @@ static void drain(struct session *s)
 {
 	if (s->stage == SESSION_DRAIN || s->stage == SESSION_LINGER || s->stage == SESSION_DEAD)
 		return;
+	hold_abandon(s, s->reason[0] ? s->reason :
+			s->client.eof || s->client.hangup ? "the client left" :
+			s->server.eof			  ? "the server left" :
+							    "the session ended");
 	s->stage = SESSION_DRAIN;
 	loop_timer_set(&s->worker->timers_short, &s->timer, s->worker->mono_ns);
 	session_run(s);
@@ -119,6 +125,8 @@ static void drain(struct session *s)
 /* ---- events --------------------------------------------------------------------------------- */
 
 static int pump(struct session *s);
+static void dial(struct session *s);
+static void redial(struct session *s);
 
 /* Ends the session with the protocol's own words for it. */
 static void abort_session(struct session *s, unsigned status, const char *message)
@@ -148,14 +156,40 @@ static void upstream_failed(struct session *s)
 static int on_op(struct session *s, const struct op *op)
 {
 	struct verdict v, recorded;
+	char text[HOLD_TEXT_MAX];
 	uint64_t id = op->id;
-	int r;
+	int r = judge_refresh(s);
 
+	if (r < 0)
+		return r;
 	judge(s, op, &v, &recorded);
 	r = record_op(s, op, &recorded);
-	if (r == 0)
-		r = s->class->decide(s->proto, id, &v);
-	return r;
+	if (r == 0 && v.kind == VERDICT_HOLD)
+		r = hold_begin(s, op, &recorded, &v, text);
+	if (r < 0 || v.kind == VERDICT_HOLD)
+		return r;
+	if (v.kind == VERDICT_ALLOW)
+		s->last_let = id;
+	return s->class->decide(s->proto, id, &v);
+}
+
+/* For quotas: what came back. */
+static void tally_result(struct session *s, const struct proto_event *ev)
+{
+	uint64_t bytes = 0, rows = 0;
+
+	for (size_t i = 0; i < ev->n_attrs; i++) {
+		const struct op_attr *a = &ev->attrs[i];
+
+		if (a->type != OP_ATTR_INT || a->i < 0)
+			continue;
+		if (strcmp(a->key, "bytes") == 0)
+			bytes = (uint64_t)a->i;
+		else if (strcmp(a->key, "rows") == 0)
+			rows = (uint64_t)a->i;
+	}
+	policy_session_result(&s->tally, bytes, rows, s->worker->mono_ns);
+	s->last_result = MAX(s->last_result, ev->op_id);
 }
 
 static int on_opaque(struct session *s, const struct proto_event *ev)
@@ -169,7 +203,11 @@ static int on_opaque(struct session *s, const struct proto_event *ev)
 
 	if (s->target && s->target->relay_opaque)
 		v = (struct verdict){ .kind = VERDICT_ALLOW, .rule = "opaque", .message = NULL };
-	r = record_event(s, ev);
+	r = judge_refresh(s);
+	if (s->detached)
+		v.kind = VERDICT_BLOCK;
+	s->relayed |= v.kind == VERDICT_ALLOW;
+	r = r < 0 ? r : record_event(s, ev);
 	if (r == 0 && v.kind == VERDICT_BLOCK) {
 		s->rec.n_blocked++;
 		set_end(s, STORE_SESSION_REFUSED, "opaque bytes are not relayed");
@@ -188,6 +226,10 @@ static int pump(struct session *s)
 		case PROTO_OP: r = on_op(s, ev.op); break;
 		case PROTO_OPAQUE: r = on_opaque(s, &ev); break;
 		case PROTO_END: drain(s); break;
+		case PROTO_RESULT:
+			tally_result(s, &ev);
+			r = record_event(s, &ev);
+			break;
 		default: r = record_event(s, &ev); break;
 		}
 	}
@@ -227,6 +269,47 @@ static bool pump_or_end(struct session *s)
 	if (s->dial_error && s->rec.n_ops && s->stage == SESSION_RUN)
 		upstream_failed(s);
 	return s->stage == SESSION_RUN;
+}
+
+void session_decided(struct session *s, uint64_t op_id, const struct verdict *v)
+{
+	int r;
+
+	if (s->stage != SESSION_RUN)
+		return;
+	if (v->kind == VERDICT_ALLOW) {
+		s->last_let = op_id;
+		redial(s);
+	}
+	r = s->class->decide(s->proto, op_id, v);
+	if (r < 0) {
+		internal_failure(s, r);
+		return;
+	}
+	s->progress = true; /* what waited behind it may be taken now */
+	(void)pump_or_end(s); /* what it returns shows in s->stage */
+	session_run(s);
+}
+
+void session_check_agent(struct session *s)
+{
+	static const char why[] = "its cgroup is no longer attached";
+
+	if (!s->agent || s->stage == SESSION_DEAD || s->stage == SESSION_DRAIN ||
+	    s->stage == SESSION_LINGER)
+		return;
+	if (judge_refresh(s) < 0) {
+		session_close(s, STORE_SESSION_FAILED, "its policy could not be looked up");
+		return;
+	}
+	session_run(s); /* a note is to be committed */
+	if (!s->detached)
+		return;
+	set_end(s, STORE_SESSION_REFUSED, "%s", why);
+	if (s->stage == SESSION_RUN)
+		abort_session(s, 403, why);
+	else
+		session_close(s, STORE_SESSION_REFUSED, why);
 }
 
 /* ---- bytes in ------------------------------------------------------------------------------- */
@@ -296,6 +379,17 @@ static size_t read_some(struct session *s, struct side *from, size_t max)
 	return (size_t)n;
 }
 
+/*
+ * A server may close a connection on which a request is long in coming, because it is on hold. Where
+ * the protocol has no state between requests and nothing is to be answered, another connection is as
+ * good when the time has come.
+ */
+static bool can_redial(const struct session *s)
+{
+	return hold_waits(s) && s->last_result >= s->last_let && proto_class_is_stateless(s->class) &&
+	       !s->relayed;
+}
+
 static bool intake(struct session *s, enum dir d)
 {
 	struct side *from = session_from(s, d);
@@ -303,6 +397,11 @@ static bool intake(struct session *s, enum dir d)
 
 	if (from->watch.fd < 0)
 		return true;
+	if (d == DIR_TO_SERVER && (from->hangup || from->eof) && hold_waits(s)) {
+		hold_deny_all(s, "the client left");
+		if (s->stage != SESSION_RUN)
+			return false;
+	}
 	if (buf_len(&from->held) && !feed(s, d, buf_peek(&from->held), true))
 		return false;
 	if (buf_len(&from->held))
@@ -310,9 +409,23 @@ static bool intake(struct session *s, enum dir d)
 	n = read_some(s, from, WORKER_SCRATCH);
 	if (n && !feed(s, d, slice_of(s->worker->scratch, n), false))
 		return false;
+	if (d == DIR_TO_CLIENT && from->eof && !from->eof_told && can_redial(s))
+		return true; /* it would not wait, the client does */
 	if (from->eof && !from->eof_told && !buf_len(&from->held))
 		return tell_eof(s, d);
 	return true;
+}
+
+static void redial(struct session *s)
+{
+	if (!s->connected || !s->server.eof || s->server.eof_told)
+		return;
+	side_close(s, &s->server, false);
+	s->server = (struct side){ .watch = { .fd = -1, .kind = WATCH_SERVER } };
+	buf_init(&s->server.held, WORKER_SCRATCH);
+	s->connected = false;
+	loop_timer_set(&s->worker->timers_short, &s->timer, s->worker->mono_ns);
+	dial(s);
 }
 
 static void check_dial(struct session *s)
@@ -584,13 +697,14 @@ static void begin(struct session *s)
 	if (p) {
 		s->rec.policy = policy_name(p);
 		s->rec.policy_hash = policy_hash(p);
-		s->rec.observed = policy_get_mode(p) == POLICY_OBSERVE;
+		s->observed = s->rec.observed = policy_get_mode(p) == POLICY_OBSERVE;
 	}
 	s->target = agents_target(w->cfg.agents, s->agent, &s->rec.dst);
 	s->stage = SESSION_SNIFF;
 	loop_timer_set(&w->timers_short, &s->timer, w->mono_ns);
 	session_run(s);
 	if (!s->target) {
+		s->never_allowed = true;
 		s->discard_server = true;
 		__atomic_add_fetch(&w->stats.no_policy, 1, __ATOMIC_RELAXED);
 		return;
@@ -608,8 +722,10 @@ static void begin(struct session *s)
 
 static void identify(struct session *s)
 {
-	int r = agents_lookup(s->worker->cfg.agents, s->rec.identity.cgroup_id, &s->agent);
+	int r;
 
+	s->generation = agents_generation(s->worker->cfg.agents);
+	r = agents_lookup(s->worker->cfg.agents, s->rec.identity.cgroup_id, &s->agent);
 	if (r == 0) {
 		begin(s);
 	} else if (r != -EAGAIN) {
@@ -687,6 +803,7 @@ void session_start(struct worker *w, int fd, const struct addr *peer, const stru
 	}
 	s->worker = w;
 	list_init(&s->run);
+	list_init(&s->holds);
 	loop_timer_init(&s->timer);
 	s->client.watch = (struct loop_watch){ .fd = fd, .kind = WATCH_CLIENT };
 	s->server.watch = (struct loop_watch){ .fd = -1, .kind = WATCH_SERVER };

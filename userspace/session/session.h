@@ -10,6 +10,7 @@
 
 #include "abi/flow.h"
 #include "agents.h"
+#include "approvals.h"
 #include "base/buf.h"
 #include "base/list.h"
 #include "net/loop.h"
@@ -50,6 +51,18 @@ struct session {
 	bool discard_server; /* nothing more goes to the server */
 	struct agent *agent;
 	const struct policy_target *target; /* NULL: refused */
+	uint64_t generation; /* of the agents, when agent and target were looked up */
+	bool never_allowed;  /* no target when it began: no later policy makes it a connection */
+	bool detached;	     /* its cgroup belongs to no agent any more */
+	bool observed;	     /* verdicts of the present policy are not applied */
+	struct policy_session tally; /* for conditions on risk, rates and quotas */
+	struct list_node holds; /* struct approval.in_owner, by time */
+	bool remembers;	     /* an approval is remembered for this session */
+	bool relayed;	     /* an upgrade went through: no longer request by request */
+	bool kept_alive;     /* the kernel looks after silent peers */
+	uint64_t last_let, last_result; /* ids of operations */
+	char *first_names;   /* what rec points to once another policy judges; NULL: it has not */
+	uint8_t first_hash[32];
 	struct proto *proto;
 	const struct proto_class *class;
 	struct store_session rec;
@@ -73,6 +86,9 @@ struct worker {
 	struct list_node running;  /* with something to do this turn */
 	struct list_node dead;
 	struct loop_timers timers_short, timers_long;
+	struct loop_heap holds; /* deadlines of held operations */
+	struct approvals_inbox inbox;
+	uint64_t detachments; /* of the agents, when sessions were last looked at */
 	struct listener {
 		struct loop_watch watch;
 		uint64_t netns_cookie;
@@ -101,6 +117,10 @@ void session_flush(struct session *s);
 /* The batch of this turn is lost: nothing that came of it may go out. */
 void session_store_failed(struct session *s, int err);
 void session_timeout(struct session *s);
+/* Somebody decided on an operation that waited: goes on with it. */
+void session_decided(struct session *s, uint64_t op_id, const struct verdict *v);
+/* Agents were detached: ends it if its own was. */
+void session_check_agent(struct session *s);
 /* An answer from agents_resolved may be there. */
 void session_retry_identity(struct session *s);
 /* Ends it now; state and why go into the record. */
@@ -126,13 +146,44 @@ int record_session(struct session *s) __must_check;
 int record_op(struct session *s, const struct op *op, const struct verdict *v) __must_check;
 int record_event(struct session *s, const struct proto_event *ev) __must_check;
 int record_error(struct session *s, const struct parse_err *err) __must_check;
+/* What became of a hold; what says it, as in store.h. */
+int record_approval(struct session *s, uint64_t op_id, const char *what,
+		    const struct op_attr *attrs, size_t n) __must_check;
 int record_text(struct session *s, enum store_event_type type, uint64_t op_id, const char *text)
 	__must_check;
 
 /* ---- judge.c: what a policy says of an operation ---------------------------------------------- */
 
+/* Looks agent, policy and target up again if something changed. 0, or a negative errno after which the
+ * session must end. */
+int judge_refresh(struct session *s) __must_check;
 /* Fills *ret with what is to be done, and *ret_recorded with what the policy said (they differ in
- * observe mode, and where an approval cannot be asked). */
+ * observe mode). */
 void judge(struct session *s, const struct op *op, struct verdict *ret, struct verdict *ret_recorded);
+/* The same operation once more, without counting it. */
+enum verdict_kind judge_again(struct session *s, const struct op *op);
+
+/* ---- hold.c: operations that wait for people --------------------------------------------------- */
+
+/*
+ * An operation with the verdict hold, which is recorded already. 0: it waits, and *ret_v says HOLD; or
+ * need not (*ret_v: ALLOW, remembered) or cannot (BLOCK). Or a negative errno: the session must end.
+ * text holds what *ret_v points to.
+ */
+enum { HOLD_TEXT_MAX = 1024 };
+int hold_begin(struct session *s, const struct op *op, const struct verdict *v, struct verdict *ret_v,
+	       char text[HOLD_TEXT_MAX]) __must_check;
+/* Answers came in. */
+void hold_answered(struct approval *a);
+/* Its time is over. */
+void hold_expired(struct approval *a);
+static inline bool hold_waits(const struct session *s)
+{
+	return !list_empty(&s->holds);
+}
+/* Denies all that waits, and says so to the client. */
+void hold_deny_all(struct session *s, const char *why);
+/* Nothing can be said to anybody any more: only recorded. */
+void hold_abandon(struct session *s, const char *why);
 
 #endif

@@ -37,6 +37,7 @@ int worker_new(const struct worker_config *cfg, struct worker **ret)
 	loop_timers_init(&w->timers_long, LONG_SECONDS * NSEC_PER_SEC);
 	w->scratch = malloc(WORKER_SCRATCH);
 	r = w->scratch ? loop_new(&w->loop) : -ENOMEM;
+	approvals_inbox_init(&w->inbox, w->loop);
 	if (r == 0)
 		r = store_batch_new(cfg->store, &w->batch);
 	for (size_t i = 0; r == 0 && i < PROTO_CLASSES; i++)
@@ -59,6 +60,7 @@ struct worker *worker_free(struct worker *w)
 			w->shared[i] = proto_classes[i]->shared_free(w->shared[i]);
 	w->batch = store_batch_free(w->batch);
 	w->loop = loop_free(w->loop);
+	loop_heap_done(&w->holds);
 	free(w->scratch);
 	free(w);
 	return NULL;
@@ -195,6 +197,31 @@ static void expire(struct worker *w, struct loop_timers *q)
 		session_timeout(container_of(t, struct session, timer));
 }
 
+static void expire_holds(struct worker *w)
+{
+	struct loop_due *d;
+
+	while ((d = loop_heap_pop(&w->holds, w->mono_ns)))
+		hold_expired(container_of(d, struct approval, due));
+}
+
+/* Somebody called loop_wake: answers, paths of cgroups, other agents. */
+static void woken(struct worker *w)
+{
+	uint64_t detachments = agents_detachments(w->cfg.agents);
+	struct approval *a;
+
+	while (w->cfg.approvals && (a = approvals_take(w->cfg.approvals, &w->inbox)))
+		hold_answered(a);
+	list_foreach(node, &w->sessions)
+		session_retry_identity(container_of(node, struct session, all));
+	if (detachments == w->detachments)
+		return;
+	w->detachments = detachments;
+	list_foreach(node, &w->sessions)
+		session_check_agent(container_of(node, struct session, all));
+}
+
 static int wait_ms(struct worker *w, int limit_ms)
 {
 	int ms;
@@ -202,6 +229,7 @@ static int wait_ms(struct worker *w, int limit_ms)
 	if (!list_empty(&w->running) || !store_batch_empty(w->batch))
 		return 0;
 	ms = loop_timers_wait_ms(&w->timers_short, w->mono_ns, limit_ms);
+	ms = loop_heap_wait_ms(&w->holds, w->mono_ns, ms);
 	return loop_timers_wait_ms(&w->timers_long, w->mono_ns, ms);
 }
 
@@ -218,11 +246,11 @@ static bool turn(struct worker *w, int limit_ms)
 		if (ready[i].watch)
 			note_news(w, &ready[i]);
 		else
-			list_foreach(node, &w->sessions)
-				session_retry_identity(container_of(node, struct session, all));
+			woken(w);
 	}
 	expire(w, &w->timers_short);
 	expire(w, &w->timers_long);
+	expire_holds(w);
 	run_sessions(w);
 	reap(w);
 	return n || !idle;
@@ -236,6 +264,8 @@ static void *worker_thread(void *arg)
 	w->real_ns = clock_realtime_ns();
 	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE))
 		(void)turn(w, -1); /* quiet or not, it goes on */
+	list_foreach(n, &w->sessions)
+		hold_deny_all(container_of(n, struct session, all), "the daemon was stopped");
 	/* Ends that have arrived already are ends, not interruptions. */
 	for (int i = 0; i < LAST_TURNS && turn(w, 0); i++)
 		;

@@ -13,12 +13,14 @@
 #define WEIR_SESSION_WORKER_H
 
 #include "agents.h"
+#include "approvals.h"
 #include "proto.h"
 #include "store/store.h"
 
 struct worker_config {
 	struct agents *agents;	/* outlives the worker */
 	struct store *store;	/* outlives the worker */
+	struct approvals *approvals; /* outlives the worker; NULL: what is held is refused */
 	int flows_fd;		/* the BPF map of flow records */
 	struct proto_limits limits;
 	unsigned max_sessions;	/* at once; more are refused at accept: descriptors are finite */
@@ -42,7 +44,7 @@ int worker_listen(struct worker *w, int listen_fd, uint64_t netns_cookie) __must
 int worker_start(struct worker *w) __must_check;
 /* Ends all sessions, commits their last records, ends the thread. */
 void worker_stop(struct worker *w);
-/* Something changed that a session may wait for (agents_resolved). Any thread. */
+/* Something changed that a session may wait for (agents_resolved, agents_detach). Any thread. */
 void worker_wake(struct worker *w);
 /* Any thread. */
 void worker_stats(const struct worker *w, struct worker_stats *ret);

@@ -101,12 +101,54 @@ static void test_dial_accept_and_refusal(void **state)
 	}
 }
 
+static void test_heap_gives_the_earliest(void **state)
+{
+	enum { N = 500 };
+	static struct loop_due d[N];
+	struct loop_heap h = { 0 };
+	struct loop_due *got;
+	uint64_t last = 0;
+	unsigned seed = 1, n = 0;
+
+	assert_int_equal(loop_heap_wait_ms(&h, 0, -1), -1);
+	assert_null(loop_heap_pop(&h, UINT64_MAX));
+	for (size_t i = 0; i < N; i++) {
+		seed = seed * 1103515245 + 12345;
+		assert_int_equal(loop_heap_set(&h, &d[i], 1 + (seed >> 8) % 1000), 0);
+	}
+	for (size_t i = 0; i < N; i += 3)
+		loop_heap_clear(&h, &d[i]);
+	loop_heap_clear(&h, &d[0]); /* a second time is harmless */
+	while ((got = loop_heap_pop(&h, 500))) {
+		assert_true(got->due_ns >= last && got->due_ns <= 500 && (got - d) % 3 != 0);
+		last = got->due_ns;
+		n++;
+	}
+	assert_true(loop_heap_wait_ms(&h, 500, -1) == 1);
+	while ((got = loop_heap_pop(&h, UINT64_MAX))) {
+		assert_true(got->due_ns >= last);
+		last = got->due_ns;
+		n++;
+	}
+	assert_int_equal(n, N - (N + 2) / 3);
+	assert_int_equal(loop_heap_set(&h, &d[1], 0), 0);
+	assert_int_equal(loop_heap_wait_ms(&h, 7, 20), 0);
+	loop_heap_clear(&h, &d[1]);
+	loop_heap_done(&h);
+	alloc_fail_at(1);
+	assert_int_equal(loop_heap_set(&h, &d[0], 1), -ENOMEM);
+	alloc_fail_at(0);
+	loop_heap_clear(&h, &d[0]);
+	assert_null(loop_heap_pop(&h, UINT64_MAX));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_news_come_once_until_read),
 		cmocka_unit_test(test_wake),
 		cmocka_unit_test(test_timers_go_in_order),
+		cmocka_unit_test(test_heap_gives_the_earliest),
 		cmocka_unit_test(test_dial_accept_and_refusal),
 	};
 

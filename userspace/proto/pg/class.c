@@ -214,6 +214,7 @@ const struct proto_class proto_pg = {
 	.next = pg_next,
 	.decide = pg_decide,
 	.abort = pg_abort,
+	.notice = pg_notice,
 	.peek_out = pg_peek_out,
 	.consume_out = pg_consume_out,
 	.free = pg_free,

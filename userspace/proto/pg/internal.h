@@ -335,6 +335,8 @@ int pg_refusal_new(const struct pg *p, const char *severity, const struct verdic
 		   size_t *ret_len) __must_check;
 /* The message that must fail at the server in place of the denied one. */
 int pg_substitute_put(struct buf *out, bool extended) __must_check;
+/* proto_class.notice. */
+int pg_notice(struct proto *proto, const char *text);
 void pg_abort(struct proto *proto, unsigned status, const char *message);
 bool pg_client_at_boundary(const struct pg *p);
 

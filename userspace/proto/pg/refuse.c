@@ -35,13 +35,14 @@ static int put_field(const struct pg *p, struct buf *b, char code, const char *t
 	return r < 0 ? r : buf_put_u8(b, 0);
 }
 
-int pg_error_put(const struct pg *p, struct buf *b, const char *severity, const char *sqlstate,
-		 const char *message, const char *hint)
+/* ErrorResponse and NoticeResponse have the same form. */
+static int response_put(const struct pg *p, struct buf *b, char type, const char *severity,
+			const char *sqlstate, const char *message, const char *hint)
 {
 	size_t start = buf_len(b);
 	uint8_t *patch;
 	size_t len;
-	int r = buf_put_u8(b, 'E');
+	int r = buf_put_u8(b, (uint8_t)type);
 
 	r = r < 0 ? r : buf_put_be32(b, 0);
 	r = r < 0 ? r : put_field(p, b, 'S', severity);
@@ -60,6 +61,30 @@ int pg_error_put(const struct pg *p, struct buf *b, const char *severity, const 
 	for (int i = 0; i < 4; i++)
 		patch[i] = (uint8_t)(len >> (24 - 8 * i));
 	return 0;
+}
+
+int pg_error_put(const struct pg *p, struct buf *b, const char *severity, const char *sqlstate,
+		 const char *message, const char *hint)
+{
+	return response_put(p, b, 'E', severity, sqlstate, message, hint);
+}
+
+/*
+ * "Frontends must be prepared to deal with NoticeResponse at any time" (PostgreSQL manual, Message
+ * Flow, Asynchronous Operations); libpq is not before authentication, where an 'N' refuses
+ * encryption.
+ */
+int pg_notice(struct proto *proto, const char *text)
+{
+	struct pg *p = pg_of(proto);
+	int r;
+
+	pg_events_recycle(p);
+	if (p->error || p->phase != PG_PHASE_RUN || !p->authenticated || p->terminated ||
+	    !pg_client_at_boundary(p))
+		return 0;
+	r = response_put(p, &p->out[DIR_TO_CLIENT], 'N', "NOTICE", "00000", text, NULL);
+	return r == 0 ? 1 : r == -EMSGSIZE ? 0 : r;
 }
 
 int pg_refusal_new(const struct pg *p, const char *severity, const struct verdict *v, uint8_t **ret,

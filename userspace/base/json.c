@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "json.h"
+
+/* The code point at the start of s and its bytes; 0 when it is not UTF-8 (shortest form, no
+ * surrogates). */
+static size_t utf8_next(struct slice s, uint32_t *ret)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	uint8_t c = s.ptr[0];
+	size_t n = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
+	uint32_t cp = n == 1 ? c : c & (0xffu >> (n + 1));
+
+	if (!n || n > s.len)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if (s.ptr[i] >> 6 != 2)
+			return 0;
+		cp = cp << 6 | (s.ptr[i] & 0x3f);
+	}
+	if (cp < least[n] || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
+		return 0;
+	*ret = cp;
+	return n;
+}
+
+static int put_escaped(struct buf *b, uint32_t cp)
+{
+	int r;
+
+	if (cp == '"' || cp == '\\')
+		return buf_printf(b, "\\%c", (int)cp);
+	if (cp < 0x10000)
+		return buf_printf(b, "\\u%04x", cp);
+	cp -= 0x10000;
+	r = buf_printf(b, "\\u%04x", 0xd800 + (cp >> 10));
+	return r < 0 ? r : buf_printf(b, "\\u%04x", 0xdc00 + (cp & 0x3ff));
+}
+
+int json_put_text(struct buf *b, struct slice s)
+{
+	int r = buf_put_u8(b, '"');
+
+	while (r == 0 && s.len) {
+		size_t plain = 0, n;
+		uint32_t cp = 0xfffd;
+
+		while (plain < s.len && s.ptr[plain] >= 0x20 && s.ptr[plain] < 0x7f &&
+		       s.ptr[plain] != '"' && s.ptr[plain] != '\\')
+			plain++;
+		if (plain) {
+			r = buf_put(b, s.ptr, plain);
+			s = slice_from(s, plain);
+			continue;
+		}
+		n = utf8_next(s, &cp);
+		r = put_escaped(b, cp);
+		s = slice_from(s, n ? n : 1);
+	}
+	return r < 0 ? r : buf_put_u8(b, '"');
+}
+
+int json_put_key(struct buf *b, const char *key)
+{
+	struct slice s = buf_peek(b);
+	bool first = !s.len || s.ptr[s.len - 1] == '{';
+
+	return buf_printf(b, "%s\"%s\":", first ? "" : ",", key);
+}
+
+int json_put_member(struct buf *b, const char *key, struct slice s)
+{
+	int r = json_put_key(b, key);
+
+	return r < 0 ? r : json_put_text(b, s);
+}
+
+int json_put_number(struct buf *b, const char *key, uint64_t v)
+{
+	int r = json_put_key(b, key);
+
+	return r < 0 ? r : buf_printf(b, "%llu", (unsigned long long)v);
+}
