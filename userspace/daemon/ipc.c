@@ -90,7 +90,8 @@ static bool type_known(__u32 type)
 	}
 }
 
-int ipc_send(int sock, const struct ipc_msg *m)
+/* Waits at most timeout_ms for room; 0: not at all. */
+static int send_within(int sock, const struct ipc_msg *m, int timeout_ms)
 {
 	union {
 		struct cmsghdr align;
@@ -128,14 +129,24 @@ int ipc_send(int sock, const struct ipc_msg *m)
 			return 0;
 		if (errno == EINTR)
 			continue;
-		if (errno != EAGAIN)
+		if (errno != EAGAIN || !timeout_ms)
 			return -errno;
-		r = poll(&p, 1, SEND_TIMEOUT_MS);
+		r = poll(&p, 1, timeout_ms);
 		if (r == 0)
 			return -ETIMEDOUT;
 		if (r < 0 && errno != EINTR)
 			return -errno;
 	}
+}
+
+int ipc_send(int sock, const struct ipc_msg *m)
+{
+	return send_within(sock, m, SEND_TIMEOUT_MS);
+}
+
+int ipc_try_send(int sock, const struct ipc_msg *m)
+{
+	return send_within(sock, m, 0);
 }
 
 /* Moves the descriptors of a received packet into m; how many there were. */
@@ -225,6 +236,89 @@ static int write_all(int fd, const void *data, size_t len)
 	return 0;
 }
 
+/* Sealed: what a reader checked cannot change under its feet. */
+static int memfd_seal(int fd)
+{
+	return fcntl(fd, F_ADD_SEALS, BUNDLE_SEALS) < 0 ? -errno : 0;
+}
+
+/* Is it one that nobody can change any more? Its length, or -EBADMSG. */
+static int memfd_sealed_len(int fd, size_t *ret)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	struct stat st;
+
+	if (seals < 0 || (seals & BUNDLE_SEALS) != BUNDLE_SEALS)
+		return -EBADMSG;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret = (size_t)st.st_size;
+	return 0;
+}
+
+static int read_all(int fd, void *out, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = pread(fd, (char *)out + done, len - done, (off_t)done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EBADMSG;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+int ipc_blob_new(struct slice bytes)
+{
+	_cleanup_(close_p) int fd = memfd_create("weir-blob", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = write_all(fd, bytes.ptr, bytes.len);
+	if (r == 0)
+		r = memfd_seal(fd);
+	return r < 0 ? r : TAKE_FD(fd);
+}
+
+ssize_t ipc_blob_read_into(int fd, void *out, size_t size)
+{
+	size_t len;
+	int r = memfd_sealed_len(fd, &len);
+
+	if (r == 0 && len > size)
+		r = -EMSGSIZE;
+	if (r == 0)
+		r = read_all(fd, out, len);
+	return r < 0 ? r : (ssize_t)len;
+}
+
+int ipc_blob_read(int fd, size_t max, char **ret, size_t *ret_len)
+{
+	_cleanup_(free_p) char *mem = NULL;
+	size_t len;
+	int r = memfd_sealed_len(fd, &len);
+
+	if (r < 0)
+		return r;
+	if (len > max)
+		return -EMSGSIZE;
+	mem = malloc(len + 1);
+	if (!mem)
+		return -ENOMEM;
+	r = read_all(fd, mem, len);
+	if (r < 0)
+		return r;
+	mem[len] = '\0';
+	*ret = TAKE_PTR(mem);
+	*ret_len = len;
+	return 0;
+}
+
 int ipc_bundle_new(const struct policy_source *sources, size_t n)
 {
 	_cleanup_(close_p) int fd = -1;
@@ -261,9 +355,9 @@ int ipc_bundle_new(const struct policy_source *sources, size_t n)
 	}
 	if (r < 0)
 		return r;
-	/* Sealed: what the reader checked cannot change under its feet. */
-	if (fcntl(fd, F_ADD_SEALS, BUNDLE_SEALS) < 0)
-		return -errno;
+	r = memfd_seal(fd);
+	if (r < 0)
+		return r;
 	return TAKE_FD(fd);
 }
 
@@ -274,32 +368,21 @@ static int bundle_slurp(int fd, char **ret, size_t *ret_len)
 		sizeof(struct bundle_head) + POLICY_TEXT_MAX +
 		(size_t)BUNDLE_SOURCES_MAX * (sizeof(struct bundle_entry) + BUNDLE_NAME_MAX + 1);
 	_cleanup_(free_p) char *mem = NULL;
-	struct stat st;
-	size_t len, done = 0;
-	int seals;
+	size_t len;
+	int r = memfd_sealed_len(fd, &len);
 
-	seals = fcntl(fd, F_GET_SEALS);
-	if (seals < 0 || (seals & BUNDLE_SEALS) != BUNDLE_SEALS)
-		return -EBADMSG; /* no memfd, or one that its maker could still change */
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size < (off_t)sizeof(struct bundle_head))
+	if (r < 0)
+		return r;
+	if (len < sizeof(struct bundle_head))
 		return -EBADMSG;
-	if ((size_t)st.st_size > most)
+	if (len > most)
 		return -EMSGSIZE;
-	len = (size_t)st.st_size;
 	mem = malloc(len);
 	if (!mem)
 		return -ENOMEM;
-	while (done < len) {
-		ssize_t n = pread(fd, mem + done, len - done, (off_t)done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -EBADMSG;
-		done += (size_t)n;
-	}
+	r = read_all(fd, mem, len);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(mem);
 	*ret_len = len;
 	return 0;

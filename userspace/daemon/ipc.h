@@ -11,6 +11,7 @@
 #define WEIR_DAEMON_IPC_H
 
 #include <linux/types.h>
+#include <sys/types.h>
 
 #include "compiler.h"
 #include "policy/policy.h"
@@ -43,7 +44,12 @@ enum ipc_type {
 			   strings: its id, the answerer ("uid:1000", "webhook:NAME": two answers of one
 			   answerer count once), who (as the answerer says, for records; may be ""),
 			   reason (may be ""). stats: see ipc_answer. The ACK: 0 it counted, -ENOENT
-			   nothing waits under that id (any more), -EEXIST the answerer answered before */
+			   nothing waits under that id (any more), -EEXIST the answerer answered before,
+			   -ENOTUNIQ several ids begin so; with 0 the string is how it stands ("waiting",
+			   "approved" …), then follows the whole id */
+	IPC_APPROVALS,	/* * what waits? strings: none, or the beginning of an id: that one in full. The
+			   ACK: -ENOENT, -ENOTUNIQ; or a sealed memfd with a JSON object a line, at most
+			   IPC_LIST_MAX bytes, and stats[0]: how many wait in all */
 
 	/* Proxy to warden. */
 	IPC_ACK = 64,	/* status: 0 or negative errno; strings: message for people, may be empty */
@@ -91,9 +97,14 @@ enum ipc_notify_stat {
 enum {
 	IPC_ID_MAX = 64, /* NUL included */
 	IPC_JSON_MAX = 256 * 1024,
+	IPC_LIST_MAX = 12 * 1024 * 1024,
 };
 
-enum { IPC_SETUP_SYNC_EACH = 1u << 8, IPC_SETUP_DEBUG = 1u << 9 };
+enum {
+	IPC_SETUP_SYNC_EACH = 1u << 8,
+	IPC_SETUP_DEBUG = 1u << 9,
+	IPC_SETUP_NEWS = 1u << 10, /* somebody listens to IPC_HELD and IPC_SETTLED: send them */
+};
 
 /* Indices into ipc_msg.stats of the ACK to IPC_STATUS. */
 enum ipc_stat {
@@ -141,11 +152,23 @@ const char *ipc_msg_get(const struct ipc_msg *m, size_t i);
 
 /* Sends one packet; blocks while the socket is full. Descriptors stay the caller's. 0, -EPIPE …  */
 int ipc_send(int sock, const struct ipc_msg *m) __must_check;
+/* As ipc_send, but -EAGAIN at once while the socket is full. */
+int ipc_try_send(int sock, const struct ipc_msg *m) __must_check;
 /*
  * Receives one packet into *m (initialised by the call; done by the caller also on error). 1; 0 at the
  * end of the stream; -EAGAIN nothing there (non-blocking); -EBADMSG malformed.
  */
 int ipc_recv(int sock, struct ipc_msg *m) __must_check;
+
+/* A sealed memfd that holds these bytes. Returns the descriptor or a negative errno. */
+int ipc_blob_new(struct slice bytes) __must_check;
+/*
+ * Reads one of at most max bytes. *ret is the caller's to free, with a NUL behind the *ret_len bytes. 0,
+ * -EBADMSG no memfd or one that is not sealed, -EMSGSIZE, -ENOMEM.
+ */
+int ipc_blob_read(int fd, size_t max, char **ret, size_t *ret_len) __must_check;
+/* Into memory of the caller's: how many bytes; -EMSGSIZE more than size, -EBADMSG as above. */
+ssize_t ipc_blob_read_into(int fd, void *out, size_t size) __must_check;
 
 /* A sealed memfd that holds policy sources. Returns the descriptor or a negative errno. */
 int ipc_bundle_new(const struct policy_source *sources, size_t n) __must_check;

@@ -363,6 +363,42 @@ static void test_bundle_without_memory(void **state)
 	close(fd);
 }
 
+static void test_blobs(void **state)
+{
+	int fd = ipc_blob_new(SLICE("some bytes")), loose;
+	char small[4], fits[10];
+	char *text;
+	size_t len;
+
+	assert_true(fd >= 0);
+	assert_int_equal(ipc_blob_read(fd, 10, &text, &len), 0);
+	assert_int_equal(len, 10);
+	assert_string_equal(text, "some bytes");
+	free(text);
+	assert_int_equal(ipc_blob_read(fd, 9, &text, &len), -EMSGSIZE);
+	assert_int_equal(ipc_blob_read_into(fd, small, sizeof(small)), -EMSGSIZE);
+	assert_int_equal(ipc_blob_read_into(fd, fits, sizeof(fits)), 10);
+	assert_int_equal(write(fd, "x", 1), -1);
+	close(fd);
+	/* One that could still change, and what is no memfd at all. */
+	loose = memfd_create("loose", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	assert_int_equal(ipc_blob_read(loose, 10, &text, &len), -EBADMSG);
+	close(loose);
+	loose = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(ipc_blob_read(loose, 10, &text, &len), -EBADMSG);
+	close(loose);
+}
+
+static void test_a_full_socket_does_not_hold_up(void **state)
+{
+	int r = 0;
+
+	ipc_msg_init(&out, IPC_ACK);
+	for (unsigned i = 0; i < 100000 && r == 0; i++)
+		r = ipc_try_send(pair[0], &out);
+	assert_int_equal(r, -EAGAIN);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +412,8 @@ int main(void)
 		cmocka_unit_test(test_bundle_from_a_liar),
 		cmocka_unit_test(test_bundle_size_bounds),
 		cmocka_unit_test(test_bundle_without_memory),
+		cmocka_unit_test_setup_teardown(test_blobs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_full_socket_does_not_hold_up, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
