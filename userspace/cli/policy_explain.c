@@ -1,226 +1,390 @@
 // SPDX-License-Identifier: Apache-2.0
+/* `weir policy explain`: what Weir sees in an operation, and what each rule makes of it. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 
-#include "base/buf.h"
 #include "base/log.h"
-#include "cli.h"
+#include "filter.h"
+#include "output.h"
 #include "policy_cmds.h"
 #include "policy_files.h"
-#include "proto.h"
-#include "proto/http/http.h"
-#include "proto/pg/sql.h"
+#include "policy_ops.h"
+#include "policy_why.h"
 
-static const struct policy_target *target_find(const struct policy *p, const char *name,
-					       const char *protocol)
+enum {
+	OPT_SQL = 256,
+	OPT_HTTP,
+	OPT_PARAMS,
+	OPT_TARGET,
+	OPT_CGROUP,
+	OPT_CONTAINER,
+	OPT_IMAGE,
+	OPT_EXE,
+	OPT_UID,
+	OPT_LABEL,
+	OPT_JSON,
+	REASONS_MAX = 200, /* each costs compiling a rule; the rest is counted */
+};
+
+struct explain {
+	const char *sql, *http, *params, *target;
+	bool json, agent; /* agent: somebody is described */
+	struct identity who;
+	struct identity_label labels[IDENTITY_LABELS_MAX];
+	const struct policy *policy;
+	struct policy_why *why;
+};
+
+/* ---- facts ---------------------------------------------------------------------------------- */
+
+static json_t *attr_json(const struct op_attr *a)
 {
-	const struct policy_target *t;
+	return a->type == OP_ATTR_BOOL  ? json_boolean(a->b)
+	       : a->type == OP_ATTR_INT ? json_integer(a->i)
+					: out_json_text(a->s);
+}
 
-	for (size_t i = 0; (t = policy_target_at(p, i)); i++)
-		if (name ? strcmp(t->name, name) == 0
-			 : !t->protocol || strcmp(t->protocol, protocol) == 0)
-			return t;
-	return NULL;
+static json_t *effects_json(uint32_t effects)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < OP_EFFECT_COUNT; i++)
+		if (effects >> i & 1)
+			(void)json_array_append_new(list, json_string(op_effect_names[i]));
+	return list;
+}
+
+static json_t *facts_json(const struct op *op)
+{
+	json_t *objects = json_array(), *attrs = json_object(), *params = json_array();
+	json_t *headers = json_array(), *query = json_array(), *o;
+
+	for (size_t i = 0; i < op->n_objects; i++)
+		(void)json_array_append_new(
+			objects, json_pack("{ss,so,so}", "kind", op->objects[i].kind, "name",
+					   out_json_text(op->objects[i].name), "access",
+					   effects_json(op->objects[i].access)));
+	for (size_t i = 0; i < op->n_attrs; i++)
+		(void)json_object_set_new(attrs, op->attrs[i].key, attr_json(&op->attrs[i]));
+	for (size_t i = 0; i < op->n_params; i++)
+		(void)json_array_append_new(params, op->params[i].null
+							    ? json_null()
+							    : out_json_text(op->params[i].text));
+	for (size_t i = 0; i < op->n_headers; i++)
+		(void)json_array_append_new(headers,
+					    json_pack("[o,o]", out_json_text(op->headers[i].name),
+						      out_json_text(op->headers[i].value)));
+	for (size_t i = 0; i < op->n_queries; i++)
+		(void)json_array_append_new(query,
+					    json_pack("[o,o]", out_json_text(op->queries[i].key),
+						      out_json_text(op->queries[i].value)));
+	o = json_pack("{ss,so,so,so,so,so}", "protocol", op->protocol, "verb",
+		      out_json_text(op->verb), "effects", effects_json(op->effects), "objects",
+		      objects, "attrs", attrs, "text", out_json_text(op->text));
+	if (op->n_params)
+		(void)json_object_set(o, "params", params);
+	if (op->n_headers)
+		(void)json_object_set(o, "headers", headers);
+	if (op->n_queries)
+		(void)json_object_set(o, "query", query);
+	if (op->body.len)
+		(void)json_object_set_new(o, "body", out_json_text(op->body));
+	json_decref(params);
+	json_decref(headers);
+	json_decref(query);
+	return o;
+}
+
+static void line(const char *what, const char *fmt, ...) __printf_like(2, 3);
+static void line(const char *what, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("  %-8s ", what);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
 }
 
 static void facts_print(const struct op *op)
 {
-	char text[1024];
+	char a[1024], b[1024];
 
-	printf("  verb     %s\n", log_escape(op->verb, text, sizeof(text)));
-	printf("  effects  %s\n", op_effects_format(op->effects, text, sizeof(text)));
-	for (size_t i = 0; i < op->n_objects; i++) {
-		const struct op_object *o = &op->objects[i];
-		char access[128];
-
-		printf("  object   %s:%s %s\n", o->kind, log_escape(o->name, text, sizeof(text)),
-		       op_effects_format(o->access, access, sizeof(access)));
-	}
+	line("verb", "%s", log_escape(op->verb, a, sizeof(a)));
+	line("effects", "%s", op_effects_format(op->effects, a, sizeof(a)));
+	for (size_t i = 0; i < op->n_objects; i++)
+		line("object", "%s:%s %s", op->objects[i].kind,
+		     log_escape(op->objects[i].name, a, sizeof(a)),
+		     op_effects_format(op->objects[i].access, b, sizeof(b)));
 	for (size_t i = 0; i < op->n_attrs; i++) {
-		const struct op_attr *a = &op->attrs[i];
+		const struct op_attr *t = &op->attrs[i];
 
-		if (a->type == OP_ATTR_BOOL)
-			printf("  attr     %s=%s\n", a->key, a->b ? "true" : "false");
-		else if (a->type == OP_ATTR_INT)
-			printf("  attr     %s=%lld\n", a->key, (long long)a->i);
+		if (t->type == OP_ATTR_BOOL)
+			line("attr", "%s=%s", t->key, t->b ? "true" : "false");
+		else if (t->type == OP_ATTR_INT)
+			line("attr", "%s=%lld", t->key, (long long)t->i);
 		else
-			printf("  attr     %s=%s\n", a->key, log_escape(a->s, text, sizeof(text)));
+			line("attr", "%s=%s", t->key, log_escape(t->s, a, sizeof(a)));
 	}
+	for (size_t i = 0; i < op->n_params; i++)
+		line("param", "$%zu=%s", i + 1,
+		     op->params[i].null ? "NULL" : log_escape(op->params[i].text, a, sizeof(a)));
+	for (size_t i = 0; i < op->n_headers; i++)
+		line("header", "%s: %s", log_escape(op->headers[i].name, a, sizeof(a)),
+		     log_escape(op->headers[i].value, b, sizeof(b)));
+	for (size_t i = 0; i < op->n_queries; i++)
+		line("query", "%s=%s", log_escape(op->queries[i].key, a, sizeof(a)),
+		     log_escape(op->queries[i].value, b, sizeof(b)));
+	if (op->body.len)
+		line("body", "%s", log_escape(op->body, a, sizeof(a)));
+}
+
+/* ---- rules ---------------------------------------------------------------------------------- */
+
+/* Which rules match; why the others do not. */
+static json_t *rules_json(struct explain *x, const struct policy_target *t, const struct op *op)
+{
+	const struct identity *who = x->agent ? &x->who : NULL;
+	json_t *list = json_array(), *rules, *rule;
+	size_t i, reasons = 0;
+	struct slice text = policy_text(x->policy);
+	json_t *doc = json_loadb((const char *)text.ptr, text.len, 0, NULL); /* it compiled */
+
+	for (i = 0; i < policy_rule_count(x->policy); i++) {
+		struct verdict v;
+		bool decides = policy_rule_decides(x->policy, i);
+
+		if (!policy_rule_matches(x->policy, i, t, who, op, &v))
+			continue;
+		(void)json_array_append_new(
+			list, json_pack("{ss,ss,sb,si}", "rule", v.rule, "verdict",
+					decides ? verdict_names[v.kind] : "none", "matches", 1,
+					"risk", (int)v.risk));
+	}
+	rules = json_object_get(doc, "rules");
+	json_array_foreach(rules, i, rule) {
+		const char *id = json_string_value(json_object_get(rule, "id"));
+		json_t *seen, *why;
+		size_t j;
+		bool matched = false;
+
+		json_array_foreach(list, j, seen)
+			if (id && strcmp(json_string_value(json_object_get(seen, "rule")), id) == 0)
+				matched = true;
+		if (matched || !id)
+			continue;
+		why = reasons++ < REASONS_MAX ? policy_why_not(x->why, id, t, who, op)
+					      : json_object();
+		(void)json_object_set_new(why, "rule", json_string(id));
+		(void)json_object_set_new(why, "matches", json_false());
+		(void)json_array_append_new(list, why);
+	}
+	json_decref(doc);
+	return list;
+}
+
+static void rules_print(const json_t *list)
+{
+	size_t i, silent = 0;
+	json_t *rule;
+
+	json_array_foreach(list, i, rule) {
+		const char *id = json_string_value(json_object_get(rule, "rule"));
+		const char *condition = json_string_value(json_object_get(rule, "condition"));
+		char *wanted;
+
+		if (json_is_true(json_object_get(rule, "matches"))) {
+			line("rule", "%s (%s)", id,
+			     json_string_value(json_object_get(rule, "verdict")));
+			continue;
+		}
+		if (!condition) {
+			silent++;
+			continue;
+		}
+		wanted = json_dumps(json_object_get(rule, "wanted"),
+				    JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII);
+		line("not", "%s: %s is not %.200s", id, condition, wanted ? wanted : "?");
+		free(wanted);
+	}
+	if (silent)
+		line("not", "%zu more rules", silent);
 }
 
 /* Whether it is allowed. */
-static bool op_explain(const struct policy *p, const struct policy_target *t, const struct op *op)
+static bool op_explain(struct explain *x, const struct policy_target *t, const struct op *op)
 {
+	json_t *rules = rules_json(x, t, op);
 	struct verdict v;
 
+	policy_decide(x->policy, t, x->agent ? &x->who : NULL, op, NULL, 0, &v);
+	if (x->json) {
+		policy_json_line(json_pack("{ss,ss,so,so,ss,ss,ss?,si}", "policy",
+					   policy_name(x->policy), "target", t->name, "operation",
+					   facts_json(op), "rules", rules, "verdict",
+					   verdict_names[v.kind], "rule", v.rule, "message",
+					   v.message, "risk", (int)v.risk));
+		return v.kind == VERDICT_ALLOW;
+	}
 	printf("operation  %s\n", op->protocol);
 	facts_print(op);
-	for (size_t i = 0; i < policy_rule_count(p); i++)
-		if (policy_rule_matches(p, i, t, NULL, op, &v))
-			printf("  rule     %s (%s)\n", v.rule, verdict_names[v.kind]);
-	policy_decide(p, t, NULL, op, NULL, 0, &v);
+	rules_print(rules);
+	json_decref(rules);
+	if (v.risk)
+		printf("risk       %u\n", v.risk);
 	printf("verdict    %s by %s%s%s\n", verdict_names[v.kind], v.rule, v.message ? ": " : "",
 	       v.message ? v.message : "");
 	return v.kind == VERDICT_ALLOW;
 }
 
-static int target_missing(const struct policy *p, const char *name, const char *protocol)
+static int malformed(const struct explain *x, const char *why)
 {
-	if (name)
-		return cli_fail(CLI_NO, "policy %s has no target %s", policy_name(p), name);
-	return cli_fail(CLI_NO, "no target of policy %s speaks %s: the connection is refused",
-			policy_name(p), protocol);
-}
-
-static int policy_explain_sql(const struct policy *p, const char *target, const char *sql)
-{
-	static const struct pg_sql_mode mode = { false, false };
-	const struct policy_target *t = target_find(p, target, "postgres");
-	const struct pg_facts *facts;
-	struct pg_sql *parser;
-	bool allowed = true;
-
-	if (!t)
-		return target_missing(p, target, "postgres");
-	if (pg_sql_new(1, 1024 * 1024, &parser) < 0)
-		return cli_fail(CLI_NO, "explaining: %s", strerror(ENOMEM));
-	if (pg_sql_facts(parser, slice_str(sql), &mode, &facts) < 0) {
-		(void)pg_sql_free(parser); /* returns NULL */
-		return cli_fail(CLI_NO, "explaining: %s", strerror(ENOMEM));
-	}
-	printf("target     %s\n", t->name);
-	for (size_t i = 0; i < facts->n_stmts; i++) {
-		const struct pg_stmt *s = &facts->stmts[i];
-		struct op op = { .protocol = "postgres",
-				 .verb = slice_str(s->verb),
-				 .effects = s->effects,
-				 .objects = s->objects,
-				 .n_objects = s->n_objects,
-				 .attrs = s->attrs,
-				 .n_attrs = s->n_attrs };
-
-		allowed = op_explain(p, t, &op) && allowed;
-	}
-	pg_facts_unref(facts);
-	(void)pg_sql_free(parser); /* returns NULL */
-	return allowed ? CLI_OK : CLI_NO;
-}
-
-/* "DELETE http://host/v1/users/4" as the bytes that a client would send. */
-static int request_build(const char *request, struct buf *ret)
-{
-	struct slice text = slice_str(request), method, url, host, path;
-	ptrdiff_t space = slice_chr(text, ' ');
-	const struct slice scheme = SLICE("http://"), secure = SLICE("https://");
-
-	if (space <= 0)
-		return -EINVAL;
-	method = slice_head(text, (size_t)space);
-	url = slice_trim(slice_from(text, (size_t)space));
-	if (slice_has_prefix(url, scheme))
-		url = slice_from(url, scheme.len);
-	else if (slice_has_prefix(url, secure))
-		url = slice_from(url, secure.len);
+	if (x->json)
+		policy_json_line(json_pack("{ss,ss,ss,ss}", "policy", policy_name(x->policy),
+					   "verdict", "block", "rule", "malformed", "message",
+					   why));
 	else
-		return -EINVAL;
-	host = slice_head(url, slice_chr(url, '/') < 0 ? url.len : (size_t)slice_chr(url, '/'));
-	path = slice_from(url, host.len);
-	if (host.len == 0)
-		return -EINVAL;
-	return buf_printf(ret, "%.*s %.*s HTTP/1.1\r\nHost: %.*s\r\n\r\n", SLICE_FMT(method),
-			  SLICE_FMT(path.len ? path : SLICE("/")), SLICE_FMT(host));
+		printf("verdict    block: %s\n", why);
+	return CLI_NO;
 }
 
-/* What the handler makes of it: -EBADMSG and the like with *reterr, 1 allowed, 0 not. */
-static int request_judge(const struct policy *p, const struct policy_target *t, struct slice bytes,
-			 struct parse_err *reterr)
+static int text_explain(struct explain *x, const struct cli_command *cmd)
 {
-	const struct proto_limits limits = PROTO_LIMITS_DEFAULT;
-	PROTO_CLEANUP struct proto *h = NULL;
-	struct proto_event e;
-	size_t used;
+	const char *protocol = x->sql ? "postgres" : "http";
+	const struct policy_target *t = policy_ops_target(x->policy, x->target, protocol);
+	struct policy_ops ops;
+	bool allowed = true;
 	int r;
 
-	r = proto_http.create(&limits, NULL, &h);
-	if (r < 0)
-		return r;
-	r = proto_http.feed(h, DIR_TO_SERVER, bytes, &used, reterr);
-	if (r < 0)
-		return r;
-	while (proto_http.next(h, &e) == 1)
-		if (e.type == PROTO_OP)
-			return op_explain(p, t, e.op);
-	return -EBADMSG;
-}
-
-static int policy_explain_http(const struct policy *p, const char *target, const char *request)
-{
-	const struct policy_target *t = target_find(p, target, "http");
-	struct parse_err err = { .rule = "not a request" };
-	struct buf bytes;
-	int r;
-
+	if (!t && x->target)
+		return cli_fail(CLI_NO, "policy %s has no target %s", policy_name(x->policy),
+				x->target);
 	if (!t)
-		return target_missing(p, target, "http");
-	buf_init(&bytes, 64 * 1024);
-	r = request_build(request, &bytes);
-	if (r < 0) {
-		buf_done(&bytes);
-		return cli_fail(CLI_USAGE, "expected 'METHOD http://HOST/PATH', not '%s'", request);
+		return cli_fail(CLI_NO,
+				"no target of policy %s speaks %s: the connection is refused",
+				policy_name(x->policy), protocol);
+	r = x->sql ? policy_ops_sql(x->sql, x->params, &ops) : policy_ops_http(x->http, &ops);
+	if (r == 0 && !x->json)
+		printf("policy     %s\ntarget     %s\n", policy_name(x->policy), t->name);
+	for (size_t i = 0; r == 0 && i < ops.n; i++)
+		allowed = op_explain(x, t, &ops.at[i]) && allowed;
+	if (r == -EINVAL)
+		r = cli_usage(cmd, "%s", ops.error);
+	else if (r == -EBADMSG)
+		r = malformed(x, ops.error);
+	else if (r < 0)
+		r = cli_fail(CLI_NO, "explaining: %s", strerror(-r));
+	else
+		r = allowed ? CLI_OK : CLI_NO;
+	policy_ops_done(&ops);
+	return r;
+}
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+static int label_add(const struct cli_command *cmd, struct explain *x, char *text)
+{
+	char *equals = strchr(text, '=');
+
+	if (!equals || equals == text)
+		return cli_usage(cmd, "--label %s: write KEY=VALUE", text);
+	if (x->who.n_labels == IDENTITY_LABELS_MAX)
+		return cli_usage(cmd, "more than %d labels", IDENTITY_LABELS_MAX);
+	*equals = '\0';
+	x->labels[x->who.n_labels++] = (struct identity_label){ text, equals + 1 };
+	return CLI_GO_ON;
+}
+
+static int option_set(const struct cli_command *cmd, struct explain *x, int c)
+{
+	uint64_t n;
+
+	x->agent |= c >= OPT_CGROUP && c <= OPT_LABEL;
+	switch (c) {
+	case OPT_SQL: x->sql = optarg; break;
+	case OPT_HTTP: x->http = optarg; break;
+	case OPT_PARAMS: x->params = optarg; break;
+	case OPT_TARGET: x->target = optarg; break;
+	case OPT_CGROUP: x->who.cgroup_path = optarg; break;
+	case OPT_CONTAINER: x->who.container = optarg; break;
+	case OPT_IMAGE: x->who.image = optarg; break;
+	case OPT_EXE: x->who.exe = optarg; break;
+	case OPT_UID:
+		if (slice_to_u64(slice_str(optarg), &n) < 0 || n > UINT32_MAX)
+			return cli_usage(cmd, "--uid is a number, not \"%s\"", optarg);
+		x->who.uid = (uint32_t)n;
+		break;
+	case OPT_LABEL: return label_add(cmd, x, optarg);
+	case OPT_JSON: x->json = true; break;
+	case 'h': return cli_help(cmd);
+	default: return CLI_USAGE; /* getopt has said why */
 	}
-	printf("target     %s\n", t->name);
-	r = request_judge(p, t, buf_peek(&bytes), &err);
-	buf_done(&bytes);
-	if (r == -ENOMEM)
-		return cli_fail(CLI_NO, "explaining: %s", strerror(ENOMEM));
-	if (r < 0) {
-		printf("verdict    block: malformed request: %s\n", err.rule);
-		return CLI_NO;
+	return CLI_GO_ON;
+}
+
+static int options_parse(const struct cli_command *cmd, int argc, char **argv, struct explain *x)
+{
+	static const struct option options[] = {
+		{ "sql", required_argument, NULL, OPT_SQL },
+		{ "http", required_argument, NULL, OPT_HTTP },
+		{ "params", required_argument, NULL, OPT_PARAMS },
+		{ "target", required_argument, NULL, OPT_TARGET },
+		{ "cgroup", required_argument, NULL, OPT_CGROUP },
+		{ "container", required_argument, NULL, OPT_CONTAINER },
+		{ "image", required_argument, NULL, OPT_IMAGE },
+		{ "exe", required_argument, NULL, OPT_EXE },
+		{ "uid", required_argument, NULL, OPT_UID },
+		{ "label", required_argument, NULL, OPT_LABEL },
+		{ "json", no_argument, NULL, OPT_JSON },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	int c, r;
+
+	x->who = (struct identity){ .cgroup_path = "", .boot_id = "", .runtime = "",
+				    .container = "", .image = "", .pod = "",
+				    .comm = "", .exe = "", .labels = x->labels };
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		r = option_set(cmd, x, c);
+		if (r != CLI_GO_ON)
+			return r;
 	}
-	return r ? CLI_OK : CLI_NO;
+	if (optind + 1 != argc || !x->sql == !x->http)
+		return cli_usage(cmd, "explain takes one FILE and either --sql or --http");
+	if (x->params && !x->sql)
+		return cli_usage(cmd, "--params belongs to --sql");
+	return CLI_GO_ON;
 }
 
 int policy_explain_run(const struct cli_command *cmd, int argc, char **argv)
 {
-	static const struct option options[] = { { "sql", required_argument, NULL, 's' },
-						 { "http", required_argument, NULL, 'w' },
-						 { "target", required_argument, NULL, 't' },
-						 { "help", no_argument, NULL, 'h' },
-						 { 0 } };
-	_cleanup_(policy_files_done) struct policy_files sources = { 0 };
-	const char *sql = NULL, *http = NULL, *target = NULL;
-	struct policy_source source;
+	struct explain x = { 0 };
+	const struct policy *matched;
 	struct policy_set *set;
-	struct policy_err err;
-	int c, r, status;
+	int r = options_parse(cmd, argc, argv, &x);
 
-	optind = 1;
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (c) {
-		case 's': sql = optarg; break;
-		case 'w': http = optarg; break;
-		case 't': target = optarg; break;
-		case 'h': return cli_help(cmd);
-		default: return CLI_USAGE; /* getopt has said why */
-		}
-	}
-	if (optind + 1 != argc || !sql == !http)
-		return cli_usage(cmd, "explain takes one FILE and either --sql or --http");
-	r = policy_files_add(&sources, argv[optind]);
-	if (r < 0)
-		return cli_fail(CLI_NO, "%s: %s", argv[optind], strerror(-r));
-	source = (struct policy_source){ argv[optind], buf_peek(&sources.at[0].text) };
-	r = policy_set_compile(&source, 1, &set, &err);
-	if (r == -ENOMEM)
-		return cli_fail(CLI_NO, "%s: %s", argv[optind], strerror(ENOMEM));
-	if (r < 0) {
-		policy_error_print(&err, false);
-		return CLI_NO;
-	}
-	status = sql ? policy_explain_sql(policy_set_at(set, 0), target, sql)
-		     : policy_explain_http(policy_set_at(set, 0), target, http);
+	if (r != CLI_GO_ON)
+		return r;
+	r = policy_files_compile(argv[optind], &set, &x.policy);
+	if (r != CLI_OK)
+		return r;
+	matched = policy_set_match(set, &x.who);
+	if (x.agent && x.policy && matched != x.policy)
+		fprintf(stderr, "weir: policy %s is not for this agent: its \"agents\" do not match\n",
+			policy_name(x.policy));
+	if (!x.policy)
+		x.policy = matched;
+	if (!x.policy)
+		r = cli_fail(CLI_NO, "no policy is for this agent (--cgroup, --label… say which): "
+				     "all its connections are refused");
+	else if (policy_why_new(x.policy, &x.why) < 0)
+		r = cli_fail(CLI_NO, "explaining: %s", strerror(ENOMEM));
+	else
+		r = text_explain(&x, cmd);
+	x.why = policy_why_free(x.why);
 	(void)policy_set_unref(set); /* returns NULL */
-	return status;
+	return r;
 }
-
