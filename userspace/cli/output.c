@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "output.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -317,9 +318,10 @@ static void table_put(struct out_table *t, size_t column, const char *text, unsi
 
 static void table_flush(struct out_table *t)
 {
-	if (!t->n_cells || !t->n_columns)
+	if (!t->n_cells)
 		return;
 	table_fit(t);
+	assert(t->n_columns);
 	for (size_t i = 0; i < t->n_columns && !t->headed; i++)
 		table_put(t, i, t->columns[i].title, (unsigned)strlen(t->columns[i].title),
 			  OUT_BOLD);
