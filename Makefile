@@ -22,7 +22,7 @@ BPF_SRCS :=
 include $(wildcard userspace/*/sources.mk userspace/*/*/sources.mk bpf/sources.mk)
 
 # ---- flags ---------------------------------------------------------------------------------------
-PKGS = libbpf libnl-3.0 libnl-route-3.0 jansson libseccomp libcap libzstd libcrypto libcurl libmicrohttpd
+PKGS = libbpf libnl-3.0 libnl-route-3.0 jansson libhs libseccomp libcap libzstd libcrypto libcurl libmicrohttpd
 OPT ?= -O2 -g
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wvla -Wimplicit-fallthrough -Wno-unused-parameter

@@ -5,9 +5,9 @@
 #include "base/glob.h"
 #include "compiled.h"
 
-static const struct load_key agent_keys[] = { { "cgroup", false },
-					      { "container", false },
-					      { "label", false } };
+static const struct load_key agent_keys[] = { { "cgroup", false }, { "container", false },
+					      { "image", false },  { "label", false },
+					      { "uid", false },    { "exe", false } };
 
 /* How many components stand in a cgroup pattern without a wildcard. */
 static unsigned literal_depth(struct slice glob)
@@ -65,7 +65,7 @@ static int labels_load(struct load *l, const struct place *at, const json_t *v, 
 			return load_fail(l, &here, "expected a string, not %s", load_type(value));
 		if (!*key)
 			return load_fail_key(l, &here, "a label's name is missing");
-		r = pattern_list_load(l, &here, value, PATTERN_TEXT, &one);
+		r = pattern_list_load(l, &here, value, PATTERN_NAME, &one);
 		if (r < 0)
 			return r;
 		r = arena_dup(l->arena, slice_str(key), &copy);
@@ -75,6 +75,53 @@ static int labels_load(struct load *l, const struct place *at, const json_t *v, 
 		ret->n_labels++;
 	}
 	return 0;
+}
+
+static int uids_load(struct load *l, const struct place *at, const json_t *v, struct agent *ret)
+{
+	struct load_list list;
+	int r;
+
+	r = load_list_open(l, at, v, "a user id or a list of them", &list);
+	if (r < 0)
+		return r;
+	r = load_alloc(l, list.n, sizeof(*ret->uids), &ret->uids);
+	if (r < 0)
+		return r;
+	for (; ret->n_uids < list.n; ret->n_uids++) {
+		struct place here;
+		const json_t *item = load_list_get(&list, ret->n_uids, &here);
+		uint64_t uid;
+
+		r = load_number(l, &here, item, 0, UINT32_MAX - 1, &uid);
+		if (r < 0)
+			return r;
+		ret->uids[ret->n_uids] = (uint32_t)uid;
+	}
+	return 0;
+}
+
+static int glob_load(struct load *l, const struct place *at, const json_t *v, struct pattern *ret)
+{
+	struct pattern_list one;
+	int r;
+
+	if (!json_is_string(v))
+		return load_fail(l, at, "expected a string, not %s", load_type(v));
+	r = pattern_list_load(l, at, v, PATTERN_NAME, &one);
+	if (r == 0)
+		*ret = one.at[0];
+	return r;
+}
+
+static int exe_load(struct load *l, const struct place *at, const json_t *v, struct pattern *ret)
+{
+	int r = glob_load(l, at, v, ret);
+
+	if (r == 0 && ret->text.ptr[0] != '/' && ret->text.ptr[0] != '*')
+		return load_fail(l, at,
+				 "a program's path begins with '/'; this one can never match");
+	return r;
 }
 
 static int agent_load(struct load *l, const struct place *at, const json_t *v, struct agent *ret)
@@ -89,49 +136,49 @@ static int agent_load(struct load *l, const struct place *at, const json_t *v, s
 		return r;
 	json_object_foreach((json_t *)v, key, member) {
 		struct place here = { at, key, 0 };
-		struct pattern_list one;
 
 		if (strcmp(key, "comment") == 0)
 			continue;
 		any = true;
-		if (strcmp(key, "cgroup") == 0) {
+		if (strcmp(key, "cgroup") == 0)
 			r = cgroup_load(l, &here, member, ret);
-		} else if (strcmp(key, "label") == 0) {
+		else if (strcmp(key, "label") == 0)
 			r = labels_load(l, &here, member, ret);
-		} else {
-			if (!json_is_string(member))
-				return load_fail(l, &here, "expected a string, not %s",
-						 load_type(member));
-			r = pattern_list_load(l, &here, member, PATTERN_TEXT, &one);
-			if (r == 0)
-				ret->container = one.at[0];
-		}
+		else if (strcmp(key, "uid") == 0)
+			r = uids_load(l, &here, member, ret);
+		else if (strcmp(key, "exe") == 0)
+			r = exe_load(l, &here, member, &ret->exe);
+		else
+			r = glob_load(l, &here, member,
+				      strcmp(key, "image") == 0 ? &ret->image : &ret->container);
 		if (r < 0)
 			return r;
 	}
 	if (!any)
-		return load_fail(l, at, "expected \"cgroup\", \"container\" or \"label\"");
+		return load_fail(l, at,
+				 "expected \"cgroup\", \"container\", \"image\", \"label\", "
+				 "\"uid\" or \"exe\"");
 	return 0;
 }
 
-int policy_agents_load(struct load *l, const struct place *at, const json_t *v, struct policy *p)
+int policy_agents_load(struct load *l, const struct place *at, const json_t *v, const char *what,
+		       struct agent_list *ret)
 {
-	struct load_list list;
-	int r;
+	struct load_list list = { v, at, false, 1 };
+	int r = 0;
 
-	if (!json_is_array(v))
-		return load_fail(l, at, "expected a list of agents, not %s", load_type(v));
-	r = load_list_open(l, at, v, "a list of agents", &list);
+	if (!json_is_object(v))
+		r = load_list_open(l, at, v, what, &list);
 	if (r < 0)
 		return r;
-	r = load_alloc(l, list.n, sizeof(*p->agents), &p->agents);
+	r = load_alloc(l, list.n, sizeof(*ret->at), &ret->at);
 	if (r < 0)
 		return r;
-	for (; p->n_agents < list.n; p->n_agents++) {
+	for (; ret->n < list.n; ret->n++) {
 		struct place here;
-		const json_t *item = load_list_get(&list, p->n_agents, &here);
+		const json_t *item = load_list_get(&list, ret->n, &here);
 
-		r = agent_load(l, &here, item, &p->agents[p->n_agents]);
+		r = agent_load(l, &here, item, &ret->at[ret->n]);
 		if (r < 0)
 			return r;
 	}
@@ -155,33 +202,64 @@ static bool cgroup_covers(struct slice glob, struct slice path)
 	}
 }
 
-static bool agent_match(const struct agent *a, const struct identity *id)
+/* "" is "not known": that no pattern names, "*" included. */
+static bool known_match(const struct pattern *p, const char *text, uint8_t sep)
+{
+	return !p->text.len || (text && *text && pattern_match(p, slice_str(text), sep, NARROW));
+}
+
+static bool uid_listed(const struct agent *a, uint32_t uid)
+{
+	for (size_t i = 0; i < a->n_uids; i++)
+		if (a->uids[i] == uid)
+			return true;
+	return a->n_uids == 0;
+}
+
+static bool label_match(const struct agent_label *label, const struct identity *id)
+{
+	for (size_t i = 0; i < id->n_labels; i++)
+		if (strcmp(label->key, id->labels[i].key) == 0 &&
+		    pattern_match(&label->value, slice_str(id->labels[i].value), 0, NARROW))
+			return true;
+	return false;
+}
+
+/* exe_unknown: what a program that is not known counts for. */
+static bool agent_match(const struct agent *a, const struct identity *id, bool exe_unknown)
 {
 	if (a->cgroup.len && !cgroup_covers(a->cgroup, slice_str(id->cgroup_path)))
 		return false;
-	/* "" is "not known": that no pattern names, "*" included. */
-	if (a->container.text.len &&
-	    (!*id->container || !pattern_match(&a->container, slice_str(id->container), 0, NARROW)))
+	if (!known_match(&a->container, id->container, 0) || !known_match(&a->image, id->image, 0))
 		return false;
-	for (size_t i = 0; i < a->n_labels; i++) {
-		bool found = false;
-
-		for (size_t j = 0; j < id->n_labels && !found; j++)
-			found = strcmp(a->labels[i].key, id->labels[j].key) == 0 &&
-				pattern_match(&a->labels[i].value, slice_str(id->labels[j].value),
-					      0, NARROW);
-		if (!found)
+	if (!uid_listed(a, id->uid))
+		return false;
+	if (a->exe.text.len &&
+	    !(id->exe && *id->exe ? known_match(&a->exe, id->exe, '/') : exe_unknown))
+		return false;
+	for (size_t i = 0; i < a->n_labels; i++)
+		if (!label_match(&a->labels[i], id))
 			return false;
-	}
 	return true;
 }
 
-int policy_agents_match(const struct policy *p, const struct identity *id)
+int policy_agents_match(const struct agent_list *agents, const struct identity *id)
 {
 	int best = -1;
 
-	for (size_t i = 0; i < p->n_agents; i++)
-		if ((int)p->agents[i].depth > best && agent_match(&p->agents[i], id))
-			best = (int)p->agents[i].depth;
+	for (size_t i = 0; i < agents->n; i++)
+		if ((int)agents->at[i].depth > best && agent_match(&agents->at[i], id, false))
+			best = (int)agents->at[i].depth;
 	return best;
+}
+
+bool policy_clients_match(const struct agent_list *clients, const struct identity *id,
+			  enum manner how)
+{
+	if (!id)
+		return how == BROAD;
+	for (size_t i = 0; i < clients->n; i++)
+		if (agent_match(&clients->at[i], id, how == BROAD))
+			return true;
+	return false;
 }

@@ -6,10 +6,14 @@
 #include "compiled.h"
 
 static const struct load_key when_keys[] = {
-	{ "protocol", false }, { "target", false }, { "verb", false }, { "effect", false },
-	{ "object", false },   { "access", false }, { "attr", false }, { "path", false },
-	{ "host", false },     { "risk", true },
+	{ "protocol", false },     { "target", false }, { "verb", false },   { "effect", false },
+	{ "object", false },       { "access", false }, { "attr", false },   { "path", false },
+	{ "host", false },         { "query", false },  { "header", false }, { "json", false },
+	{ "text", false },         { "size", false },   { "client", false }, { "risk", false },
+	{ "session_risk", false }, { "rate", false },   { "quota", false },
 };
+
+static const char *const measure_names[MEASURE_COUNT] = { "ops", "rows", "bytes" };
 
 static int words_load(struct load *l, const struct place *at, const json_t *v,
 		      const char *const *words, size_t n_words, uint32_t *ret)
@@ -126,142 +130,170 @@ static int rule_targets_load(struct load *l, const struct place *at, const json_
 	return 0;
 }
 
-/* A rule on protocol X for targets that all speak Y. */
-static int check_reachable(struct load *l, const struct place *at, const struct policy *p,
-			   const struct rule *rule)
+/* {"at_least": n}, and {"at_most": n} where ret_max is given. */
+static int bounds_load(struct load *l, const struct place *at, const json_t *v, uint64_t max,
+		       uint64_t *ret_min, uint64_t *ret_max)
 {
-	if (!rule->protocols || !rule->n_targets)
-		return 0;
-	for (size_t i = 0; i < rule->n_targets; i++) {
-		const char *speaks = p->targets[rule->targets[i]].public.protocol;
-
-		if (!speaks)
-			return 0;
-		for (unsigned j = 0; j < PROTOCOL_COUNT; j++)
-			if (rule->protocols & 1u << j && policy_protocol_names[j] == speaks)
-				return 0;
-	}
-	return load_fail(l, at,
-			 "none of the rule's targets speaks this protocol: it can never match");
-}
-
-/* One value of an attribute as the text that attributes are compared by. */
-static int attr_value(struct load *l, const struct place *at, const json_t *v, struct pattern *ret)
-{
-	struct pattern_list one;
-	char number[24];
-	struct slice text;
+	static const struct load_key both[] = { { "at_least", false }, { "at_most", false } };
+	struct place low = { at, "at_least", 0 }, high = { at, "at_most", 0 };
+	const json_t *at_least, *at_most;
 	int r;
 
-	if (json_is_string(v)) {
-		r = pattern_list_load(l, at, v, PATTERN_TEXT, &one);
-		if (r == 0)
-			*ret = one.at[0];
-		return r;
-	}
-	if (json_is_boolean(v)) {
-		text = json_is_true(v) ? SLICE("true") : SLICE("false");
-	} else if (json_is_integer(v)) {
-		(void)snprintf(number, sizeof(number), "%lld", (long long)json_integer_value(v));
-		text = slice_str(number);
-	} else {
-		return load_fail(l, at, "expected true, false, a whole number or a string, not %s",
-				 load_type(v));
-	}
-	*ret = (struct pattern){ 0 };
-	return arena_dup(l->arena, text, &ret->text);
-}
-
-static int attrs_load(struct load *l, const struct place *at, const json_t *v, struct rule *ret)
-{
-	const char *key;
-	json_t *value;
-	int r;
-
-	if (!json_is_object(v) || json_object_size(v) == 0)
-		return load_fail(l, at, "expected an object with at least one attribute, not %s",
-				 json_is_object(v) ? "an empty one" : load_type(v));
-	if (json_object_size(v) > 64)
-		return load_fail_limit(l, at, "%zu attributes: a rule may ask for 64",
-				       json_object_size(v));
-	r = load_alloc(l, json_object_size(v), sizeof(*ret->attrs), &ret->attrs);
+	r = load_object(l, at, v, both, ret_max ? 2 : 1);
 	if (r < 0)
 		return r;
-	json_object_foreach((json_t *)v, key, value) {
-		struct place here = { at, key, 0 };
-		struct attr_cond *cond = &ret->attrs[ret->n_attrs];
-		struct load_list list;
-		struct slice copy;
-
-		for (const char *c = key; *c || c == key; c++)
-			if (!(*c >= 'a' && *c <= 'z') && *c != '_')
-				return load_fail_key(l, &here,
-						     "\"%s\": an attribute's name has only letters "
-						     "from a to z and '_'",
-						     load_quote(l, key));
-		r = load_list_open(l, &here, value, "a value or a list of values", &list);
+	at_least = json_object_get(v, "at_least");
+	at_most = ret_max ? json_object_get(v, "at_most") : NULL;
+	if (!at_least && !at_most)
+		return load_fail(l, at, "expected {\"at_least\": NUMBER}%s",
+				 ret_max ? " or {\"at_most\": NUMBER}" : "");
+	if (at_least) {
+		r = load_number(l, &low, at_least, 1, max, ret_min);
 		if (r < 0)
 			return r;
-		r = arena_dup(l->arena, slice_str(key), &copy);
-		if (r < 0)
-			return r;
-		cond->key = (const char *)copy.ptr;
-		r = load_alloc(l, list.n, sizeof(*cond->values.at), &cond->values.at);
-		if (r < 0)
-			return r;
-		for (; cond->values.n < list.n; cond->values.n++) {
-			struct place item_at;
-			const json_t *item = load_list_get(&list, cond->values.n, &item_at);
-
-			r = attr_value(l, &item_at, item, &cond->values.at[cond->values.n]);
-			if (r < 0)
-				return r;
-		}
-		ret->n_attrs++;
 	}
+	if (!at_most)
+		return 0;
+	r = load_number(l, &high, at_most, 0, max, ret_max);
+	if (r == 0 && *ret_max < *ret_min)
+		return load_fail(l, &high,
+				 "\"at_most\" is below \"at_least\": the rule can never match");
+	return r;
+}
+
+/* {"ops": 100, "per": "1m"}; a quota is for the whole session. */
+static int meter_load(struct load *l, const struct place *at, const json_t *v, bool quota,
+		      struct meter *ret)
+{
+	static const struct load_key keys[] = {
+		{ "ops", false }, { "rows", false }, { "bytes", false }, { "per", false }
+	};
+	struct place per = { at, "per", 0 };
+	const json_t *member;
+	unsigned given = 0;
+	int r;
+
+	r = load_object(l, at, v, keys, ARRAY_SIZE(keys));
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < MEASURE_COUNT; i++) {
+		struct place here = { at, measure_names[i], 0 };
+
+		member = json_object_get(v, measure_names[i]);
+		if (!member)
+			continue;
+		given++;
+		ret->measure = (enum measure)i;
+		r = load_number(l, &here, member, 1, INT64_MAX, &ret->limit);
+		if (r < 0)
+			return r;
+	}
+	if (given != 1)
+		return load_fail(l, at, "expected one of \"ops\", \"rows\" and \"bytes\"%s",
+				 given ? ", not several: write a rule for each" : "");
+	member = json_object_get(v, "per");
+	if (!quota)
+		return member ? load_duration(l, &per, member, 24 * 3600, &ret->per_ns)
+			      : load_fail(l, at, "a rate needs \"per\": a time like \"1m\"");
+	if (member &&
+	    (!json_is_string(member) || strcmp(json_string_value(member), "session") != 0))
+		return load_fail(l, &per,
+				 "a quota is \"per\": \"session\"; by time it is a \"rate\"");
 	return 0;
+}
+
+struct when {
+	struct load *l;
+	const struct policy *p;
+	const struct target_name *names;
+	struct rule *rule;
+	struct meter *meter;
+};
+
+/* What says which operations are meant. -ENOENT: not one of these keys. */
+static int what_load(const struct when *w, const struct place *at, const char *key, const json_t *v)
+{
+	struct load *l = w->l;
+	struct rule *r = w->rule;
+
+	if (strcmp(key, "protocol") == 0)
+		return words_load(l, at, v, policy_protocol_names, PROTOCOL_COUNT, &r->protocols);
+	if (strcmp(key, "target") == 0)
+		return rule_targets_load(l, at, v, w->p, w->names, r);
+	if (strcmp(key, "verb") == 0)
+		return verbs_load(l, at, v, r);
+	if (strcmp(key, "effect") == 0)
+		return words_load(l, at, v, op_effect_names, OP_EFFECT_COUNT, &r->effects);
+	if (strcmp(key, "access") == 0)
+		return words_load(l, at, v, op_effect_names, OP_EFFECT_COUNT, &r->access);
+	if (strcmp(key, "object") == 0)
+		return pattern_list_load(l, at, v, PATTERN_OBJECT, &r->objects);
+	if (strcmp(key, "path") == 0)
+		return pattern_list_load(l, at, v, PATTERN_PATH, &r->paths);
+	if (strcmp(key, "host") == 0)
+		return pattern_list_load(l, at, v, PATTERN_HOST, &r->hosts);
+	if (strcmp(key, "text") == 0)
+		return pattern_list_load(l, at, v, PATTERN_TEXT, &r->texts);
+	if (strcmp(key, "attr") == 0)
+		return policy_keyed_load(l, at, v, KEYED_ATTR, &r->attrs);
+	if (strcmp(key, "query") == 0)
+		return policy_keyed_load(l, at, v, KEYED_QUERY, &r->queries);
+	if (strcmp(key, "header") == 0)
+		return policy_keyed_load(l, at, v, KEYED_HEADER, &r->headers);
+	if (strcmp(key, "json") == 0)
+		return policy_keyed_load(l, at, v, KEYED_BODY, &r->bodies);
+	return -ENOENT;
+}
+
+/* What says by whom, how much and how often. */
+static int how_load(const struct when *w, const struct place *at, const char *key, const json_t *v)
+{
+	struct load *l = w->l;
+	struct rule *r = w->rule;
+
+	if (strcmp(key, "client") == 0)
+		return policy_agents_load(l, at, v, "a client or a list of clients", &r->clients);
+	if (strcmp(key, "size") == 0)
+		return bounds_load(l, at, v, INT64_MAX, &r->size_min, &r->size_max);
+	if (l->narrow)
+		return load_fail_key(l, at,
+				     "\"%s\" is for block and hold: a permission cannot begin "
+				     "where a limit is passed",
+				     key);
+	if (strcmp(key, "risk") == 0)
+		return bounds_load(l, at, v, POLICY_RISK_MAX, &r->risk_min, NULL);
+	if (strcmp(key, "session_risk") == 0)
+		return bounds_load(l, at, v, INT64_MAX, &r->session_risk_min, NULL);
+	if (w->meter->limit)
+		return load_fail_key(l, at,
+				     "a rule has one \"rate\" or \"quota\": write a rule for each");
+	return meter_load(l, at, v, strcmp(key, "quota") == 0, w->meter);
 }
 
 int policy_conditions_load(struct load *l, const struct place *at, const json_t *v,
 			   const struct policy *p, const struct target_name *names,
-			   struct rule *ret)
+			   struct rule *ret, struct meter *ret_meter)
 {
-	struct place here = { at, NULL, 0 };
-	struct place access = { at, "access", 0 }, protocol = { at, "protocol", 0 };
+	const struct when w = { l, p, names, ret, ret_meter };
+	struct place access = { at, "access", 0 };
 	size_t conditions = 0;
 	const char *key;
 	json_t *member;
 	int r;
 
+	ret->size_max = UINT64_MAX;
 	r = load_object(l, at, v, when_keys, ARRAY_SIZE(when_keys));
 	if (r < 0)
 		return r;
 	json_object_foreach((json_t *)v, key, member) {
-		here.key = key;
+		struct place here = { at, key, 0 };
+
 		if (strcmp(key, "comment") == 0)
 			continue;
 		conditions++;
-		if (strcmp(key, "protocol") == 0)
-			r = words_load(l, &here, member, policy_protocol_names, PROTOCOL_COUNT,
-				       &ret->protocols);
-		else if (strcmp(key, "target") == 0)
-			r = rule_targets_load(l, &here, member, p, names, ret);
-		else if (strcmp(key, "verb") == 0)
-			r = verbs_load(l, &here, member, ret);
-		else if (strcmp(key, "effect") == 0)
-			r = words_load(l, &here, member, op_effect_names, OP_EFFECT_COUNT,
-				       &ret->effects);
-		else if (strcmp(key, "access") == 0)
-			r = words_load(l, &here, member, op_effect_names, OP_EFFECT_COUNT,
-				       &ret->access);
-		else if (strcmp(key, "object") == 0)
-			r = pattern_list_load(l, &here, member, PATTERN_OBJECT, &ret->objects);
-		else if (strcmp(key, "path") == 0)
-			r = pattern_list_load(l, &here, member, PATTERN_PATH, &ret->paths);
-		else if (strcmp(key, "host") == 0)
-			r = pattern_list_load(l, &here, member, PATTERN_HOST, &ret->hosts);
-		else
-			r = attrs_load(l, &here, member, ret);
+		r = what_load(&w, &here, key, member);
+		if (r == -ENOENT)
+			r = how_load(&w, &here, key, member);
 		if (r < 0)
 			return r;
 	}
@@ -273,10 +305,5 @@ int policy_conditions_load(struct load *l, const struct place *at, const json_t 
 		return load_fail_key(l, &access,
 				     "\"access\" says what happens to an \"object\", and "
 				     "none is named");
-	if (ret->protocols && !(ret->protocols & 1u << PROTOCOL_HTTP) &&
-	    (ret->paths.n || ret->hosts.n))
-		return load_fail(l, &protocol,
-				 "only http has a \"path\" or \"host\": the rule can "
-				 "never match");
-	return check_reachable(l, ret->protocols ? &protocol : at, p, ret);
+	return policy_rule_check(l, at, p, ret);
 }

@@ -1,18 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Judging one operation. Nothing here allocates. */
-#include <stdio.h>
-
 #include "compiled.h"
+
+/*
+ * What effects are worth on their own, as weir-policy(5) tells: what can be looked up is nothing, what
+ * leaves the data for the server's machine is most.
+ */
+static const unsigned effect_risk[OP_EFFECT_COUNT] = {
+	0 /* read */,   10 /* write */,  20 /* delete */,  30 /* schema */,
+	40 /* grant */, 40 /* exec */,   50 /* file */,    40 /* network */,
+	50 /* admin */, 0 /* session */, 50 /* unknown */,
+};
 
 /* What of an operation rules ask for, looked up once. */
 struct facts {
+	const struct policy *p;
+	const struct identity *id;
 	const struct op *op;
 	uint32_t effects;
+	bool declared; /* unknown functions count as the policy declares them */
 	unsigned protocol; /* PROTOCOL_COUNT: one that no policy names */
 	unsigned verb; /* as policy_index_verb */
 	size_t target; /* SIZE_MAX: none */
 	struct slice path, host;
 	bool has_path, has_host;
+	uint64_t risk, session_risk;
+	uint32_t over; /* bits of the meters whose limit is passed */
 	bool path_ambiguous; /* servers may read it in another way than the handler did */
 };
 
@@ -35,17 +48,23 @@ static struct slice host_alone(struct slice s)
 	return s;
 }
 
-static void facts_gather(const struct policy *p, const struct policy_target *t, const struct op *op,
-			 struct facts *ret)
+static void facts_gather(const struct policy *p, const struct policy_target *t,
+			 const struct identity *id, const struct op *op, struct facts *ret)
 {
 	const struct op_attr *a;
-	struct facts f = { .op = op };
+	struct facts f = { .p = p, .id = id, .op = op };
 
-	f.effects = op->effects ? op->effects : OP_UNKNOWN;
+	f.effects = p->n_functions ? policy_functions_effects(p, op, &f.declared) : op->effects;
+	f.effects &= (1u << OP_EFFECT_COUNT) - 1;
+	f.effects = f.effects ? f.effects : OP_UNKNOWN;
+	f.risk = op->risk;
+	for (uint32_t left = f.effects; left; left &= left - 1)
+		f.risk += effect_risk[__builtin_ctz(left)];
+	f.session_risk = f.risk;
 	while (f.protocol < PROTOCOL_COUNT &&
 	       strcmp(op->protocol, policy_protocol_names[f.protocol]) != 0)
 		f.protocol++;
-	f.verb = policy_index_verb(&p->index, op->verb);
+	f.verb = policy_index_verb(&p->verbs, op->verb);
 	f.target = SIZE_MAX;
 	if (t && p->n_targets) {
 		const struct target *target = (const struct target *)t;
@@ -85,9 +104,17 @@ static bool bits_match(uint32_t asked, uint32_t have, enum manner how)
 	return how == BROAD ? (asked & have) != 0 : have && !(have & ~asked);
 }
 
-static bool object_match(const struct rule *r, const struct op_object *o, enum manner how)
+static bool object_match(const struct rule *r, const struct facts *f, const struct op_object *o,
+			 enum manner how)
 {
-	if (!bits_match(r->access, o->access, how))
+	uint32_t access = o->access;
+
+	if (r->access && f->declared && access & OP_UNKNOWN && strcmp(o->kind, "function") == 0) {
+		const struct function *fn = policy_function_find(f->p, o->name);
+
+		access = fn ? fn->effects : access;
+	}
+	if (!bits_match(r->access, access, how))
 		return false;
 	for (size_t i = 0; i < r->objects.n; i++)
 		if (pattern_match_object(&r->objects.at[i], o, how))
@@ -95,41 +122,20 @@ static bool object_match(const struct rule *r, const struct op_object *o, enum m
 	return false;
 }
 
-static bool objects_match(const struct rule *r, const struct op *op, enum manner how)
+static bool objects_match(const struct rule *r, const struct facts *f, enum manner how)
 {
-	for (size_t i = 0; i < op->n_objects; i++)
-		if (object_match(r, &op->objects[i], how) == (how == BROAD))
+	for (size_t i = 0; i < f->op->n_objects; i++)
+		if (object_match(r, f, &f->op->objects[i], how) == (how == BROAD))
 			return how == BROAD;
-	return how == NARROW && op->n_objects > 0;
+	return how == NARROW && f->op->n_objects > 0;
 }
 
-static bool attr_match(const struct attr_cond *cond, const struct op *op, enum manner how)
+static bool text_match(const struct rule *r, const struct op *op, enum manner how)
 {
-	char number[24];
-	bool seen = false;
-
-	/* All of that name: a handler may give one twice, and either may be what the server uses. */
-	for (size_t i = 0; i < op->n_attrs; i++) {
-		const struct op_attr *a = &op->attrs[i];
-		struct slice text = SLICE_NONE;
-		bool hit;
-
-		if (strcmp(a->key, cond->key) != 0)
-			continue;
-		switch (a->type) {
-		case OP_ATTR_BOOL: text = a->b ? SLICE("true") : SLICE("false"); break;
-		case OP_ATTR_INT:
-			(void)snprintf(number, sizeof(number), "%lld", (long long)a->i);
-			text = slice_str(number);
-			break;
-		case OP_ATTR_TEXT: text = a->s; break;
-		}
-		hit = pattern_list_match(&cond->values, text, 0, how);
-		if (hit == (how == BROAD))
-			return hit;
-		seen = true;
-	}
-	return how == NARROW && seen;
+	/* What was cut off could hold it. */
+	if (op->text_cut && how == NARROW)
+		return false;
+	return pattern_list_match(&r->texts, op->text, 0, how) || op->text_cut;
 }
 
 static bool target_listed(const struct rule *r, size_t target)
@@ -175,6 +181,24 @@ static bool host_match(const struct rule *r, const struct facts *f, enum manner 
 	return pattern_list_match(&r->hosts, f->host, '.', BROAD); /* case never counts in hosts */
 }
 
+/* What is seldom asked for and costs more. */
+static bool rule_match_rest(const struct rule *r, const struct facts *f, enum manner how)
+{
+	if (r->attrs.n && !policy_attrs_match(&r->attrs, f->op, how))
+		return false;
+	if (r->clients.n && !policy_clients_match(&r->clients, f->id, how))
+		return false;
+	if (r->queries.n && !policy_queries_match(&r->queries, f->op, how))
+		return false;
+	if (r->headers.n && !policy_headers_match(&r->headers, f->op, how))
+		return false;
+	if ((r->size_min || r->size_max != UINT64_MAX) && !policy_size_match(r, f->op, how))
+		return false;
+	if (r->texts.n && !text_match(r, f->op, how))
+		return false;
+	return !r->bodies.n || policy_bodies_match(&r->bodies, f->op, how);
+}
+
 static bool rule_match(const struct rule *r, const struct facts *f)
 {
 	enum manner how = rule_manner(r);
@@ -187,25 +211,55 @@ static bool rule_match(const struct rule *r, const struct facts *f)
 		return false;
 	if (!bits_match(r->effects, f->effects, how))
 		return false;
+	if (f->risk < r->risk_min || f->session_risk < r->session_risk_min)
+		return false;
+	if (r->meter && !(f->over >> (r->meter - 1) & 1))
+		return false;
 	if (r->hosts.n && !host_match(r, f, how))
 		return false;
 	if (r->paths.n && !path_match(r, f, how))
 		return false;
-	if (r->objects.n && !objects_match(r, f->op, how))
+	if (r->objects.n && !objects_match(r, f, how))
 		return false;
-	for (size_t i = 0; i < r->n_attrs; i++)
-		if (!attr_match(&r->attrs[i], f->op, how))
-			return false;
-	return true;
+	return rule_match_rest(r, f, how);
 }
 
-static size_t scan_sets(const struct policy *p, const struct facts *f)
+/* ---- finding rules ---------------------------------------------------------------------------- */
+
+/* One pass over an index: the first rule that matches, or what all that match add to the risk. */
+struct scan {
+	const struct index *x;
+	const struct facts *f;
+	size_t best;
+	uint64_t risk;
+	uint64_t seen[(POLICY_RULES_MAX + 63) / 64]; /* scores only; as far as words go */
+};
+
+static void visit(struct scan *s, size_t rule)
 {
-	const struct index *x = &p->index;
+	const struct rule *r = &s->f->p->rules[rule];
+
+	if (!s->x->scores) {
+		if (rule < s->best && rule_match(r, s->f))
+			s->best = rule;
+		return;
+	}
+	/* A rule with several keys is found by each of them. */
+	if (s->seen[rule / 64] >> (rule % 64) & 1)
+		return;
+	s->seen[rule / 64] |= 1ULL << (rule % 64);
+	if (rule_match(r, s->f))
+		s->risk += r->risk;
+}
+
+static void scan_sets(struct scan *s)
+{
+	const struct index *x = s->x;
+	const struct facts *f = s->f;
 	const uint64_t *protocol = x->protocol[f->protocol], *verb = x->verb[f->verb];
 	const uint64_t *target = x->target && f->target != SIZE_MAX ? x->target[f->target] : NULL;
 
-	for (size_t w = 0; w < x->words; w++) {
+	for (size_t w = 0; w < x->words && w * 64 < s->best; w++) {
 		uint64_t effect = 0, set = protocol[w] & verb[w];
 
 		set &= f->path_ambiguous ? x->general[w] | x->path_all[w] : x->general[w];
@@ -213,68 +267,175 @@ static size_t scan_sets(const struct policy *p, const struct facts *f)
 			set &= target[w] | x->no_target[w];
 		if (!set)
 			continue;
-		for (uint32_t left = f->effects & ((1u << OP_EFFECT_COUNT) - 1); left;
-		     left &= left - 1)
+		for (uint32_t left = f->effects; left; left &= left - 1)
 			effect |= x->effect[__builtin_ctz(left)][w];
-		for (set &= effect; set; set &= set - 1) {
-			size_t rule = w * 64 + (size_t)__builtin_ctzll(set);
-
-			if (rule_match(&p->rules[rule], f))
-				return rule;
-		}
+		for (set &= effect; set; set &= set - 1)
+			visit(s, w * 64 + (size_t)__builtin_ctzll(set));
 	}
-	return p->n_rules;
 }
 
-/* The first rule below best that is found under a hash and matches; best when there is none. */
-static size_t scan_postings(const struct policy *p, const struct postings *list, uint64_t hash,
-			    const struct facts *f, size_t best)
+static void scan_postings(struct scan *s, const struct postings *list, uint64_t hash)
 {
 	uint32_t bucket = hash & list->mask;
 
 	for (uint32_t i = list->start[bucket]; i < list->start[bucket + 1]; i++) {
 		const struct posting *e = &list->entries[i];
 
-		if (e->rule >= best)
+		if (e->rule >= s->best)
 			break;
-		if (e->hash == hash && rule_match(&p->rules[e->rule], f))
-			return e->rule;
+		if (e->hash == hash)
+			visit(s, e->rule);
 	}
-	return best;
 }
 
-static size_t scan_path(const struct policy *p, const struct facts *f, size_t best)
+static void scan_path(struct scan *s)
 {
+	struct slice path = s->f->path;
 	unsigned parts = 0;
 	uint64_t h = INDEX_HASH_START;
 
-	for (size_t i = 0; i <= f->path.len && parts <= PREFIX_PARTS; i++) {
-		uint8_t c = i < f->path.len ? f->path.ptr[i] : '/';
+	for (size_t i = 0; i <= path.len && parts <= PREFIX_PARTS; i++) {
+		uint8_t c = i < path.len ? path.ptr[i] : '/';
 
 		if (i > 0 && c == '/') {
-			best = scan_postings(p, &p->index.prefixes, h, f, best);
+			scan_postings(s, &s->x->found[FOUND_PATH], h);
 			parts++;
 		}
 		h = index_hash_step(h, c);
 	}
-	return best;
 }
 
-static size_t first_rule(const struct policy *p, const struct facts *f)
+static void scan_heads(struct scan *s, struct slice name)
 {
-	size_t best;
+	const struct postings *list = &s->x->found[FOUND_HEAD];
+	uint64_t h = INDEX_HASH_START;
 
-	if (p->n_rules == 0)
+	for (size_t i = 0; i < name.len && list->lengths >> (i + 1); i++) {
+		h = index_hash_step(h, name.ptr[i]);
+		if (list->lengths >> (i + 1) & 1)
+			scan_postings(s, list, h);
+	}
+}
+
+static void scan_tails(struct scan *s, struct slice name)
+{
+	const struct postings *list = &s->x->found[FOUND_TAIL];
+	uint64_t h = INDEX_HASH_START;
+
+	for (size_t i = 0; i < name.len && list->lengths >> (i + 1); i++) {
+		h = index_hash_step(h, name.ptr[name.len - 1 - i]);
+		if (list->lengths >> (i + 1) & 1)
+			scan_postings(s, list, h);
+	}
+}
+
+static void scan_objects(struct scan *s)
+{
+	const struct postings *found = s->x->found;
+
+	if (!found[FOUND_NAME].start && !found[FOUND_HEAD].start && !found[FOUND_TAIL].start)
+		return;
+	for (size_t i = 0; i < s->f->op->n_objects; i++) {
+		const struct op_object *o = &s->f->op->objects[i];
+		struct slice last = pattern_last_part(o->name);
+
+		if (found[FOUND_NAME].start)
+			scan_postings(s, &found[FOUND_NAME], index_hash(last));
+		if (found[FOUND_HEAD].start)
+			scan_heads(s, pattern_kind_is_path(o->kind) ? o->name : last);
+		if (found[FOUND_TAIL].start)
+			scan_tails(s, o->name);
+	}
+}
+
+static void scan_all(struct scan *s)
+{
+	scan_sets(s);
+	scan_objects(s);
+	if (s->x->found[FOUND_PATH].start && s->f->has_path && !s->f->path_ambiguous)
+		scan_path(s);
+}
+
+static size_t first_rule(const struct facts *f)
+{
+	struct scan s;
+
+	if (!f->p->index.any)
+		return f->p->n_rules;
+	s.x = &f->p->index;
+	s.f = f;
+	s.best = f->p->n_rules;
+	scan_all(&s);
+	return s.best;
+}
+
+static uint64_t rules_risk(const struct facts *f)
+{
+	struct scan s;
+
+	if (!f->p->scores.any)
 		return 0;
-	best = scan_sets(p, f);
-	if (p->index.objects.start)
-		for (size_t i = 0; i < f->op->n_objects; i++)
-			best = scan_postings(p, &p->index.objects,
-					     index_hash(pattern_last_part(f->op->objects[i].name)),
-					     f, best);
-	if (p->index.prefixes.start && f->has_path && !f->path_ambiguous)
-		best = scan_path(p, f, best);
-	return best;
+	s.x = &f->p->scores;
+	s.f = f;
+	s.best = SIZE_MAX;
+	s.risk = 0;
+	memset(s.seen, 0, s.x->words * sizeof(*s.seen));
+	scan_all(&s);
+	return s.risk;
+}
+
+/* ---- judging ---------------------------------------------------------------------------------- */
+
+/* Counts the operation with the meters whose rules it is for; after_risk: those that ask for risk. */
+static void meters_count(struct facts *f, struct policy_session *ps, uint64_t now_ns,
+			 bool after_risk)
+{
+	for (size_t i = 0; i < f->p->n_meters; i++) {
+		const struct meter *spec = &f->p->meters[i];
+		const struct rule *r = &f->p->rules[spec->rule];
+		bool mine = true;
+
+		if ((r->risk_min || r->session_risk_min) != after_risk)
+			continue;
+		f->over |= 1u << i;
+		if (spec->measure == MEASURE_OPS) {
+			mine = rule_match(r, f);
+			if (mine)
+				policy_meter_add(&ps->_meters[i], 1, now_ns);
+		}
+		if (!mine || !policy_meter_over(spec, &ps->_meters[i], now_ns))
+			f->over &= ~(1u << i);
+	}
+}
+
+/*
+ * What depends on the session and on each other, in an order that makes the order of rules irrelevant:
+ * counts, then what rules add to the risk (none of which asks for risk), then what asks for it.
+ */
+static void facts_weigh(struct facts *f, struct policy_session *ps, uint64_t now_ns)
+{
+	if (ps && f->p->n_meters) {
+		policy_session_bind(ps, f->p);
+		meters_count(f, ps, now_ns, false);
+	}
+	f->risk = MIN(f->risk + rules_risk(f), (uint64_t)POLICY_RISK_MAX);
+	f->session_risk = f->risk;
+	if (!ps)
+		return;
+	if (__builtin_add_overflow(ps->risk, f->risk, &f->session_risk))
+		f->session_risk = UINT64_MAX;
+	ps->risk = f->session_risk;
+	ps->ops++;
+	if (f->p->n_meters)
+		meters_count(f, ps, now_ns, true);
+}
+
+static void rule_verdict(const struct rule *r, struct verdict *ret)
+{
+	*ret = (struct verdict){ .kind = r->verdict,
+				 .rule = r->id,
+				 .message = r->message,
+				 .hold = r->verdict == VERDICT_HOLD ? &r->hold : NULL };
 }
 
 void policy_decide(const struct policy *p, const struct policy_target *t, const struct identity *id,
@@ -285,20 +446,21 @@ void policy_decide(const struct policy *p, const struct policy_target *t, const 
 	size_t rule;
 
 	if (op->n_objects > POLICY_OBJECTS_MAX) {
+		if (ps) {
+			ps->ops++;
+			ps->risk += POLICY_RISK_MAX;
+		}
 		*ret = (struct verdict){ .kind = VERDICT_BLOCK,
 					 .rule = "limit",
-					 .message = p->limited };
+					 .message = p->limited,
+					 .risk = POLICY_RISK_MAX };
 		return;
 	}
-	facts_gather(p, t, op, &f);
-	rule = first_rule(p, &f);
+	facts_gather(p, t, id, op, &f);
+	facts_weigh(&f, ps, now_ns);
+	rule = first_rule(&f);
 	if (rule < p->n_rules) {
-		const struct rule *r = &p->rules[rule];
-
-		*ret = (struct verdict){ .kind = r->verdict,
-					 .rule = r->id,
-					 .message = r->message,
-					 .hold = r->verdict == VERDICT_HOLD ? &r->hold : NULL };
+		rule_verdict(&p->rules[rule], ret);
 	} else if (f.target != SIZE_MAX) {
 		const struct target *target = &p->targets[f.target];
 
@@ -313,17 +475,7 @@ void policy_decide(const struct policy *p, const struct policy_target *t, const 
 					 .message =
 						 p->fallback == VERDICT_BLOCK ? p->refused : NULL };
 	}
-	if (ps)
-		ps->ops++;
-}
-
-void policy_session_result(struct policy_session *ps, uint64_t bytes, uint64_t rows,
-			   uint64_t now_ns)
-{
-	if (__builtin_add_overflow(ps->bytes, bytes, &ps->bytes))
-		ps->bytes = UINT64_MAX;
-	if (__builtin_add_overflow(ps->rows, rows, &ps->rows))
-		ps->rows = UINT64_MAX;
+	ret->risk = (unsigned)f.risk;
 }
 
 size_t policy_rule_count(const struct policy *p)
@@ -333,21 +485,19 @@ size_t policy_rule_count(const struct policy *p)
 
 bool policy_rule_decides(const struct policy *p, size_t i)
 {
-	return true;
+	return p->rules[i].decides;
 }
 
 bool policy_rule_matches(const struct policy *p, size_t i, const struct policy_target *t,
 			 const struct identity *id, const struct op *op, struct verdict *ret)
 {
-	const struct rule *r = &p->rules[i];
 	struct facts f;
 
-	facts_gather(p, t, op, &f);
-	if (!rule_match(r, &f))
+	facts_gather(p, t, id, op, &f);
+	facts_weigh(&f, NULL, 0);
+	if (!rule_match(&p->rules[i], &f))
 		return false;
-	*ret = (struct verdict){ .kind = r->verdict,
-				 .rule = r->id,
-				 .message = r->message,
-				 .hold = r->verdict == VERDICT_HOLD ? &r->hold : NULL };
+	rule_verdict(&p->rules[i], ret);
+	ret->risk = p->rules[i].risk;
 	return true;
 }

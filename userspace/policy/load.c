@@ -2,6 +2,7 @@
 #include "load.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "base/log.h"
@@ -300,6 +301,49 @@ int load_word(struct load *l, const struct place *at, const json_t *v, const cha
 				 load_quote(l, s), near);
 	return load_fail(l, at, "\"%s\" is not known here: expected %s", load_quote(l, s),
 			 expected);
+}
+
+int load_number(struct load *l, const struct place *at, const json_t *v, uint64_t low,
+		uint64_t high, uint64_t *ret)
+{
+	json_int_t n = json_integer_value(v);
+
+	if (!json_is_integer(v))
+		return load_fail(l, at, "expected a whole number, not %s", load_type(v));
+	if (n < 0 || (uint64_t)n < low || (uint64_t)n > high)
+		return load_fail(l, at,
+				 "%lld is out of range: expected a number from %" PRIu64
+				 " to %" PRIu64,
+				 (long long)n, low, high);
+	*ret = (uint64_t)n;
+	return 0;
+}
+
+int load_duration(struct load *l, const struct place *at, const json_t *v, uint64_t max_s,
+		  uint64_t *ret_ns)
+{
+	static const char units[] = "smhd";
+	static const uint64_t seconds[] = { 1, 60, 3600, 86400 };
+	struct slice s;
+	const char *unit;
+	uint64_t n;
+
+	if (!json_is_string(v))
+		return load_fail(l, at, "expected a time like \"10m\", not %s", load_type(v));
+	s = slice_of(json_string_value(v), json_string_length(v));
+	unit = s.len ? memchr(units, s.ptr[s.len - 1], 4) : NULL;
+	/* Six digits: no unit can overflow. */
+	if (!unit || s.len > 7 || slice_to_u64(slice_head(s, s.len - 1), &n) < 0 || n == 0)
+		return load_fail(l, at,
+				 "\"%s\" is no time: expected a number and \"s\", \"m\", \"h\" or "
+				 "\"d\", as in \"10m\"",
+				 load_quote(l, json_string_value(v)));
+	n *= seconds[unit - units];
+	if (n > max_s)
+		return load_fail(l, at, "\"%s\" is too long: at most %" PRIu64 " hours",
+				 load_quote(l, json_string_value(v)), max_s / 3600);
+	*ret_ns = n * 1000000000;
+	return 0;
 }
 
 int load_alloc(struct load *l, size_t n, size_t size, void *ret_ptr)

@@ -19,6 +19,8 @@ struct load {
 	const char *source;
 	struct slice text;
 	struct arena *arena; /* what the compiled policy is made of */
+	struct regex_group *regexes; /* of that policy */
+	bool narrow; /* patterns are for a permission: see enum manner */
 	struct policy_err *err;
 	char quoted[4][96]; /* see load_quote */
 	unsigned next_quoted;
@@ -72,6 +74,12 @@ int load_name(struct load *l, const struct place *at, const json_t *v,
 /* One of words; *ret_index is which. */
 int load_word(struct load *l, const struct place *at, const json_t *v, const char *const *words,
 	      size_t n, size_t *ret_index) __must_check;
+/* A whole number from low to high. */
+int load_number(struct load *l, const struct place *at, const json_t *v, uint64_t low,
+		uint64_t high, uint64_t *ret) __must_check;
+/* A time like "90s", "10m", "2h" or "1d", from a second to max_s. */
+int load_duration(struct load *l, const struct place *at, const json_t *v, uint64_t max_s,
+		  uint64_t *ret_ns) __must_check;
 /* n zeroed things from the arena: -ENOMEM and NULL become one check. */
 int load_alloc(struct load *l, size_t n, size_t size, void *ret_ptr) __must_check;
 /* A NUL-terminated text made in the arena. 0 or -ENOMEM. */

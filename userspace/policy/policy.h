@@ -18,6 +18,8 @@ enum {
 	POLICY_TARGETS_MAX = 10000,
 	POLICY_LIST_MAX = 10000, /* entries of one list in a condition */
 	POLICY_DEPTH_MAX = 32, /* nesting of JSON */
+	POLICY_RISK_MAX = 1000, /* of one operation; scores end there */
+	POLICY_FUNCTIONS_MAX = 10000,
 };
 
 enum policy_mode { POLICY_ENFORCE, POLICY_OBSERVE };
@@ -60,12 +62,18 @@ const struct policy *policy_set_find(const struct policy_set *set, struct slice 
  */
 const struct policy *policy_set_match(const struct policy_set *set, const struct identity *id);
 
+/* Whether the answer depends on the user or program of a connection, not on its cgroup alone. */
+bool policy_set_per_connection(const struct policy_set *set);
+
 const char *policy_name(const struct policy *p);
 enum policy_mode policy_get_mode(const struct policy *p);
 /* SHA-256 of the source text, 32 bytes: recorded with every session. */
 const uint8_t *policy_hash(const struct policy *p);
 /* The source text, to be kept in the store. */
 struct slice policy_text(const struct policy *p);
+
+/* Whether rules look into bodies: HTTP handlers then need a proto_limits.body_max. */
+bool policy_wants_body(const struct policy *p);
 
 /* What compiles and is likely not meant. Line and column as in policy_err. */
 struct policy_warning {

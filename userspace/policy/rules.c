@@ -6,9 +6,12 @@
 #include "compiled.h"
 #include "json_place.h"
 
-static const struct load_key rule_keys[] = { { "id", false },      { "verdict", false },
-					     { "message", false }, { "when", false },
-					     { "approval", true }, { "mask", true } };
+static const struct load_key rule_keys[] = { { "id", false },       { "verdict", false },
+					     { "message", false },  { "when", false },
+					     { "approval", false }, { "risk", false },
+					     { "mask", true } };
+
+enum { APPROVERS_MAX = 10, DAY_S = 24 * 3600 };
 
 struct named {
 	const char *name;
@@ -48,14 +51,121 @@ static int target_names(struct load *l, const struct policy *p, struct target_na
 	return 0;
 }
 
-static int rule_load(struct load *l, const struct place *at, const json_t *v,
-		     const struct policy *p, const struct target_name *names, struct rule *ret)
+static int approval_load(struct load *l, const struct place *at, const json_t *v,
+			 struct verdict_hold *ret)
 {
-	struct place id = { at, "id", 0 }, verdict = { at, "verdict", 0 }, when = { at, "when", 0 };
-	struct place message = { at, "message", 0 };
+	static const struct load_key keys[] = { { "count", false },
+						{ "timeout", false },
+						{ "remember", false } };
+	struct place count = { at, "count", 0 }, timeout = { at, "timeout", 0 };
+	struct place remember = { at, "remember", 0 };
 	const json_t *member;
+	uint64_t n;
+	int r;
+
+	r = load_object(l, at, v, keys, ARRAY_SIZE(keys));
+	if (r < 0)
+		return r;
+	member = json_object_get(v, "count");
+	if (member) {
+		r = load_number(l, &count, member, 1, APPROVERS_MAX, &n);
+		if (r < 0)
+			return r;
+		ret->count = (unsigned)n;
+	}
+	member = json_object_get(v, "timeout");
+	if (member) {
+		r = load_duration(l, &timeout, member, DAY_S, &ret->timeout_ns);
+		if (r < 0)
+			return r;
+	}
+	member = json_object_get(v, "remember");
+	if (!member)
+		return 0;
+	ret->remember_session =
+		json_is_string(member) && strcmp(json_string_value(member), "session") == 0;
+	return ret->remember_session
+		       ? 0
+		       : load_duration(l, &remember, member, DAY_S, &ret->remember_ns);
+}
+
+/* The verdict and what goes with it. */
+static int verdict_load(struct load *l, const struct place *at, const json_t *v,
+			const struct policy *p, struct rule *ret)
+{
+	struct place verdict = { at, "verdict", 0 }, message = { at, "message", 0 };
+	struct place risk = { at, "risk", 0 }, approval = { at, "approval", 0 };
+	const json_t *member = json_object_get(v, "verdict"), *score = json_object_get(v, "risk");
 	struct slice text;
+	uint64_t n = 0;
 	size_t word;
+	int r;
+
+	if (!member && !score)
+		return load_fail(
+			l, at,
+			"a rule needs a \"verdict\": \"allow\", \"hold\" or \"block\", or a "
+			"\"risk\" that it adds");
+	if (member) {
+		r = load_word(l, &verdict, member, verdict_names, VERDICT_COUNT, &word);
+		if (r < 0)
+			return r;
+		ret->verdict = (enum verdict_kind)word;
+		ret->decides = true;
+	}
+	if (score) {
+		r = load_number(l, &risk, score, 1, POLICY_RISK_MAX, &n);
+		if (r < 0)
+			return r;
+		ret->risk = (unsigned)n;
+	}
+	if (ret->decides && ret->verdict != VERDICT_ALLOW)
+		ret->message = ret->verdict == VERDICT_BLOCK ? p->refused : p->held;
+	member = json_object_get(v, "message");
+	if (member && !ret->decides)
+		return load_fail_key(l, &message,
+				     "a rule without a verdict has nobody to tell this to");
+	if (member) {
+		r = load_text(l, &message, member, 1000, &text);
+		if (r < 0)
+			return r;
+		ret->message = (const char *)text.ptr;
+	}
+	ret->hold = (struct verdict_hold){ .count = 1, .timeout_ns = 300ULL * 1000000000 };
+	member = json_object_get(v, "approval");
+	if (!member)
+		return 0;
+	if (!ret->decides || ret->verdict != VERDICT_HOLD)
+		return load_fail_key(l, &approval,
+				     "only what is held asks for an approval: \"verdict\": "
+				     "\"hold\"");
+	return approval_load(l, &approval, member, &ret->hold);
+}
+
+static int meter_add(struct load *l, const struct place *when, struct policy *p, struct rule *rule,
+		     struct meter *meter)
+{
+	if (!meter->limit)
+		return 0;
+	if (p->n_meters == POLICY_METERS_MAX)
+		return load_fail_limit(
+			l, when,
+			"more than %d rules with a \"rate\" or \"quota\": each costs "
+			"every session a counter",
+			POLICY_METERS_MAX);
+	meter->key = policy_meter_key(rule, meter);
+	p->meters[p->n_meters++] = *meter;
+	rule->meter = (uint8_t)p->n_meters;
+	return 0;
+}
+
+static int rule_load(struct load *l, const struct place *at, const json_t *v, struct policy *p,
+		     const struct target_name *names, struct rule *ret)
+{
+	struct place id = { at, "id", 0 }, when = { at, "when", 0 };
+	struct place risk = { at, "risk", 0 };
+	struct meter meter = { 0 };
+	const json_t *member;
 	int r;
 
 	r = load_object(l, at, v, rule_keys, ARRAY_SIZE(rule_keys));
@@ -70,29 +180,22 @@ static int rule_load(struct load *l, const struct place *at, const json_t *v,
 	if (strcmp(ret->id, "default") == 0 || strcmp(ret->id, "limit") == 0)
 		return load_fail(l, &id, "\"%s\" is what records call verdicts without a rule",
 				 ret->id);
-	member = json_object_get(v, "verdict");
-	if (!member)
-		return load_fail(l, at,
-				 "a rule needs a \"verdict\": \"allow\", \"hold\" or \"block\"");
-	r = load_word(l, &verdict, member, verdict_names, VERDICT_COUNT, &word);
+	r = verdict_load(l, at, v, p, ret);
 	if (r < 0)
 		return r;
-	ret->verdict = (enum verdict_kind)word;
-	ret->hold = (struct verdict_hold){ .count = 1, .timeout_ns = 300 * 1000000000ULL };
-	ret->message = ret->verdict == VERDICT_BLOCK  ? p->refused
-		       : ret->verdict == VERDICT_HOLD ? p->held
-						      : NULL;
-	member = json_object_get(v, "message");
-	if (member) {
-		r = load_text(l, &message, member, 1000, &text);
-		if (r < 0)
-			return r;
-		ret->message = (const char *)text.ptr;
-	}
 	member = json_object_get(v, "when");
 	if (!member)
 		return load_fail(l, at, "a rule needs \"when\": its conditions");
-	return policy_conditions_load(l, &when, member, p, names, ret);
+	l->narrow = rule_manner(ret) == NARROW;
+	r = policy_conditions_load(l, &when, member, p, names, ret, &meter);
+	if (r < 0)
+		return r;
+	if (ret->risk && (ret->risk_min || ret->session_risk_min))
+		return load_fail_key(l, &risk,
+				     "a rule that adds to the risk cannot ask for it as well");
+	if (ret->bodies.n)
+		p->wants_body = true;
+	return meter_add(l, &when, p, ret, &meter);
 }
 
 static int check_ids(struct load *l, const struct place *at, const struct policy *p)
@@ -148,13 +251,17 @@ struct content {
 
 static bool sees_content(const struct rule *r)
 {
-	return r->verdict != VERDICT_ALLOW && (r->effects || r->n_verbs || r->objects.n);
+	return r->decides && r->verdict != VERDICT_ALLOW &&
+	       (r->effects || r->n_verbs || r->objects.n || r->texts.n);
 }
 
 static bool refuses_unknown(const struct rule *r)
 {
-	return r->verdict != VERDICT_ALLOW && r->effects & OP_UNKNOWN && !r->n_verbs &&
-	       !r->objects.n && !r->paths.n && !r->hosts.n && !r->n_attrs;
+	return r->decides && r->verdict != VERDICT_ALLOW && r->effects & OP_UNKNOWN &&
+	       !r->n_verbs && !r->objects.n && !r->paths.n && !r->hosts.n && !r->attrs.n &&
+	       !r->texts.n && !r->queries.n && !r->headers.n && !r->bodies.n && !r->clients.n &&
+	       !r->size_min && r->size_max == UINT64_MAX && !r->meter && !r->risk_min &&
+	       !r->session_risk_min;
 }
 
 static void content_add(struct content *c, const struct rule *r)
@@ -209,11 +316,17 @@ int policy_warnings_find(struct load *l, struct policy *p)
 	return 0;
 }
 
+/* Block, hold, allow, then what only adds to the risk. */
+static int rank(const struct rule *r)
+{
+	return r->decides ? (int)r->verdict : -1;
+}
+
 static int by_verdict(const void *a, const void *b)
 {
 	const struct rule *x = a, *y = b;
 
-	return x->verdict != y->verdict ? (int)y->verdict - (int)x->verdict : strcmp(x->id, y->id);
+	return rank(x) != rank(y) ? rank(y) - rank(x) : strcmp(x->id, y->id);
 }
 
 int policy_rules_load(struct load *l, const struct place *at, const json_t *v, struct policy *p)
@@ -240,22 +353,17 @@ int policy_rules_load(struct load *l, const struct place *at, const json_t *v, s
 		struct place here = { at, NULL, p->n_rules };
 		struct rule *rule = &p->rules[p->n_rules];
 
+		rule->place = (uint32_t)p->n_rules;
 		r = rule_load(l, &here, json_array_get(v, p->n_rules), p, names, rule);
 		if (r < 0)
 			return r;
-		if (rule->verdict == VERDICT_HOLD) {
-			r = policy_warning_add(
-				l, p, &here,
-				"rule \"%s\" holds: this version has no approvals yet and "
-				"refuses what is held",
-				rule->id);
-			if (r < 0)
-				return r;
-		}
 	}
 	r = check_ids(l, at, p);
 	if (r < 0)
 		return r;
 	qsort(p->rules, p->n_rules, sizeof(*p->rules), by_verdict);
-	return 0;
+	for (size_t i = 0; i < p->n_rules; i++)
+		if (p->rules[i].meter)
+			p->meters[p->rules[i].meter - 1].rule = (uint32_t)i;
+	return policy_shadows_find(l, at, p);
 }

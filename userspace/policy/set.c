@@ -17,14 +17,18 @@ struct policy_set {
 };
 
 static const struct load_key policy_keys[] = {
-	{ "$schema", false }, { "name", false },    { "agents", false }, { "mode", false },
-	{ "default", false }, { "targets", false }, { "rules", false },  { "mask", true },
+	{ "$schema", false }, { "name", false },      { "agents", false },
+	{ "mode", false },    { "default", false },   { "targets", false },
+	{ "rules", false },   { "functions", false }, { "mask", true },
 };
+
+static atomic_uint_fast64_t serials;
 
 static struct policy *policy_free(struct policy *p)
 {
 	if (!p)
 		return NULL;
+	regex_group_done(&p->regexes);
 	arena_done(&p->arena);
 	free(p);
 	return NULL;
@@ -87,7 +91,7 @@ static int document_load(struct load *l, const json_t *doc, struct policy *p)
 {
 	struct place root = { 0 };
 	struct place agents = { &root, "agents", 0 }, targets = { &root, "targets", 0 };
-	struct place rules = { &root, "rules", 0 };
+	struct place rules = { &root, "rules", 0 }, functions = { &root, "functions", 0 };
 	const json_t *member;
 	int r;
 
@@ -96,7 +100,16 @@ static int document_load(struct load *l, const json_t *doc, struct policy *p)
 		return r;
 	member = json_object_get(doc, "agents");
 	if (member) {
-		r = policy_agents_load(l, &agents, member, p);
+		if (!json_is_array(member))
+			return load_fail(l, &agents, "expected a list of agents, not %s",
+					 load_type(member));
+		r = policy_agents_load(l, &agents, member, "a list of agents", &p->agents);
+		if (r < 0)
+			return r;
+	}
+	member = json_object_get(doc, "functions");
+	if (member) {
+		r = policy_functions_load(l, &functions, member, p);
 		if (r < 0)
 			return r;
 	}
@@ -161,6 +174,7 @@ static int policy_compile(const struct policy_source *source, struct policy **re
 	if (!p)
 		return -ENOMEM;
 	arena_init(&p->arena, POLICY_MEMORY_MAX);
+	p->serial = atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed) + 1;
 	r = arena_dup(&p->arena, source->json, &p->text);
 	if (r < 0)
 		return r;
@@ -169,6 +183,7 @@ static int policy_compile(const struct policy_source *source, struct policy **re
 		return r;
 	l.text = p->text;
 	l.arena = &p->arena;
+	l.regexes = &p->regexes;
 	doc = json_loadb((const char *)p->text.ptr, p->text.len, JSON_REJECT_DUPLICATES, &err);
 	if (!doc)
 		return syntax_error(&l, &err);
@@ -328,7 +343,7 @@ const struct policy *policy_set_match(const struct policy_set *set, const struct
 	int best_depth = -1;
 
 	for (size_t i = 0; i < set->n; i++) {
-		int depth = policy_agents_match(set->policies[i], id);
+		int depth = policy_agents_match(&set->policies[i]->agents, id);
 
 		if (depth > best_depth) {
 			best = set->policies[i];
@@ -336,6 +351,21 @@ const struct policy *policy_set_match(const struct policy_set *set, const struct
 		}
 	}
 	return best;
+}
+
+bool policy_set_per_connection(const struct policy_set *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		for (size_t k = 0; k < set->policies[i]->agents.n; k++)
+			if (set->policies[i]->agents.at[k].n_uids ||
+			    set->policies[i]->agents.at[k].exe.text.len)
+				return true;
+	return false;
+}
+
+bool policy_wants_body(const struct policy *p)
+{
+	return p->wants_body;
 }
 
 struct slice policy_set_host_name(const struct policy_set *set, size_t i)

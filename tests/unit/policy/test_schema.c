@@ -37,7 +37,8 @@ static void test_loader(void **state)
 		if (taken[n_documents] != good)
 			fail_msg("%s: %s", tab, good ? err.message : "was taken");
 		if (!good)
-			assert_true(err.line == 1 && err.column > 0 && err.message[0]);
+			if (err.line != 1 || err.column == 0 || !err.message[0])
+				fail_msg("%s: %u:%u: %s", tab, err.line, err.column, err.message);
 		schema_takes[n_documents++] = good || strcmp(line, "loader") == 0;
 		(void)policy_set_unref(set);
 	}
