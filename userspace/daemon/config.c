@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/slice.h"
+#include "daemon/config_int.h"
 #include "daemon/file.h"
 
 int daemon_config_set(char **field, const char *value)
@@ -33,7 +34,8 @@ int daemon_config_init(struct daemon_config *c)
 	if (daemon_config_set(&c->store, DAEMON_STORE_DIR) == 0 &&
 	    daemon_config_set(&c->socket, DAEMON_RUNTIME_DIR "/weir.sock") == 0 &&
 	    daemon_config_set(&c->runtime_dir, DAEMON_RUNTIME_DIR) == 0 &&
-	    daemon_config_set(&c->user, "") == 0)
+	    daemon_config_set(&c->user, "") == 0 &&
+	    daemon_config_set(&c->control_group, "") == 0)
 		return 0;
 	daemon_config_done(c);
 	return -ENOMEM;
@@ -45,9 +47,11 @@ void daemon_config_done(struct daemon_config *c)
 	free(c->socket);
 	free(c->runtime_dir);
 	free(c->user);
+	free(c->control_group);
 	for (unsigned i = 0; i < c->n_policies; i++)
 		free(c->policies[i]);
 	free(c->policies);
+	config_webhooks_free(c);
 	*c = (struct daemon_config){ .ready_fd = -1 };
 }
 
@@ -69,8 +73,7 @@ int daemon_config_add_policy(struct daemon_config *c, const char *path)
 	return 0;
 }
 
-static int fail(struct daemon_config_err *e, int status, const char *fmt, ...) __printf_like(3, 4);
-static int fail(struct daemon_config_err *e, int status, const char *fmt, ...)
+int config_fail(struct daemon_config_err *e, int status, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -83,9 +86,9 @@ static int fail(struct daemon_config_err *e, int status, const char *fmt, ...)
 static int take_path(char **field, const char *key, const json_t *v, struct daemon_config_err *e)
 {
 	if (!json_is_string(v) || json_string_value(v)[0] != '/')
-		return fail(e, -EINVAL, "\"%s\" must be an absolute path", key);
+		return config_fail(e, -EINVAL, "\"%s\" must be an absolute path", key);
 	if (daemon_config_set(field, json_string_value(v)) < 0)
-		return fail(e, -ENOMEM, "out of memory");
+		return config_fail(e, -ENOMEM, "out of memory");
 	return 0;
 }
 
@@ -96,18 +99,18 @@ static int take_policies(struct daemon_config *c, const json_t *v, struct daemon
 	int r;
 
 	if (!json_is_array(v))
-		return fail(e, -EINVAL, "\"policies\" must be a list of files and directories");
+		return config_fail(e, -EINVAL, "\"policies\" must be a list of files and directories");
 	for (i = 0; i < c->n_policies; i++)
 		free(c->policies[i]);
 	c->n_policies = 0;
 	c->policies_given = true;
 	json_array_foreach(v, i, item) {
 		if (!json_is_string(item) || json_string_value(item)[0] != '/')
-			return fail(e, -EINVAL, "\"policies\": entry %zu is no absolute path",
+			return config_fail(e, -EINVAL, "\"policies\": entry %zu is no absolute path",
 				    i + 1);
 		r = daemon_config_add_policy(c, json_string_value(item));
 		if (r < 0)
-			return fail(e, r, "\"policies\": %s",
+			return config_fail(e, r, "\"policies\": %s",
 				    r == -EMSGSIZE ? "too many entries" : "out of memory");
 	}
 	return 0;
@@ -119,16 +122,36 @@ static int take_record(struct daemon_config *c, const json_t *v, struct daemon_c
 	json_t *item;
 
 	if (!json_is_object(v))
-		return fail(e, -EINVAL, "\"record\" must be an object");
+		return config_fail(e, -EINVAL, "\"record\" must be an object");
 	json_object_foreach((json_t *)v, key, item) {
 		const char *s = json_string_value(item);
 
 		if (strcmp(key, "sync") != 0)
-			return fail(e, -EINVAL, "unknown key \"record.%s\"", key);
+			return config_fail(e, -EINVAL, "unknown key \"record.%s\"", key);
 		if (!s || (strcmp(s, "interval") != 0 && strcmp(s, "operation") != 0))
-			return fail(e, -EINVAL,
+			return config_fail(e, -EINVAL,
 				    "\"record.sync\" must be \"interval\" or \"operation\"");
 		c->sync_each = strcmp(s, "operation") == 0;
+	}
+	return 0;
+}
+
+static int take_control(struct daemon_config *c, const json_t *v, struct daemon_config_err *e)
+{
+	const char *key;
+	json_t *item;
+
+	if (!json_is_object(v))
+		return fail(e, -EINVAL, "\"control\" must be an object");
+	json_object_foreach((json_t *)v, key, item) {
+		if (strcmp(key, "comment") == 0)
+			continue;
+		if (strcmp(key, "group") != 0)
+			return fail(e, -EINVAL, "unknown key \"control.%s\"", key);
+		if (!json_is_string(item) || !json_string_length(item))
+			return fail(e, -EINVAL, "\"control.group\" must be a group's name");
+		if (daemon_config_set(&c->control_group, json_string_value(item)) < 0)
+			return fail(e, -ENOMEM, "out of memory");
 	}
 	return 0;
 }
@@ -148,23 +171,29 @@ static int take(struct daemon_config *c, const char *key, const json_t *v,
 		return take_policies(c, v, e);
 	if (strcmp(key, "record") == 0)
 		return take_record(c, v, e);
+	if (strcmp(key, "control") == 0)
+		return take_control(c, v, e);
 	if (strcmp(key, "user") == 0) {
 		if (!json_is_string(v) || !json_string_length(v))
-			return fail(e, -EINVAL, "\"user\" must be a user's name");
+			return config_fail(e, -EINVAL, "\"user\" must be a user's name");
 		return daemon_config_set(&c->user, json_string_value(v)) < 0
-			       ? fail(e, -ENOMEM, "out of memory")
+			       ? config_fail(e, -ENOMEM, "out of memory")
 			       : 0;
 	}
 	if (strcmp(key, "workers") == 0) {
 		json_int_t n = json_integer_value(v);
 
 		if (!json_is_integer(v) || n < 1 || n > DAEMON_WORKERS_MAX)
-			return fail(e, -EINVAL, "\"workers\" must be a number from 1 to %d",
+			return config_fail(e, -EINVAL, "\"workers\" must be a number from 1 to %d",
 				    DAEMON_WORKERS_MAX);
 		c->workers = (unsigned)n;
 		return 0;
 	}
-	return fail(e, -EINVAL, "unknown key \"%s\"", key);
+	if (strcmp(key, "webhooks") == 0)
+		return config_take_webhooks(c, v, e);
+	if (strcmp(key, "answers") == 0)
+		return config_take_answers(c, v, e);
+	return config_fail(e, -EINVAL, "unknown key \"%s\"", key);
 }
 
 int daemon_config_load(struct daemon_config *c, const char *path, struct daemon_config_err *reterr)
@@ -181,19 +210,22 @@ int daemon_config_load(struct daemon_config *c, const char *path, struct daemon_
 	if (r == -ENOENT)
 		return r;
 	if (r < 0)
-		return fail(reterr, r, "%s: %s", path, strerror(-r));
+		return config_fail(reterr, r, "%s: %s", path, strerror(-r));
 	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
 	if (!root)
-		return fail(reterr, -EINVAL, "%s:%d:%d: %s", path, je.line, je.column, je.text);
+		return config_fail(reterr, -EINVAL, "%s:%d:%d: %s", path, je.line, je.column, je.text);
 	if (!json_is_object(root))
-		r = fail(&why, -EINVAL, "must be a JSON object");
+		r = config_fail(&why, -EINVAL, "must be a JSON object");
 	json_object_foreach(root, key, v) {
 		r = take(c, key, v, &why);
 		if (r < 0)
 			break;
 	}
 	json_decref(root);
+	if (r == 0 && c->answers_socket && !c->n_webhooks)
+		r = config_fail(&why, -EINVAL,
+				"\"answers\" need \"webhooks\", which bring the tokens");
 	if (r < 0)
-		return fail(reterr, r, "%s: %s", path, why.message);
+		return config_fail(reterr, r, "%s: %s", path, why.message);
 	return 0;
 }

@@ -19,13 +19,25 @@ enum {
 	/* The proxy's user where there is no "weir" in passwd: above what adduser and the usual
 	 * containers hand out, below nobody. */
 	DAEMON_FALLBACK_ID = 61717,
+	DAEMON_NOTIFIER_FALLBACK_ID = 61718, /* the notifier's, without a "weir-notify" in passwd */
+	DAEMON_WEBHOOKS_MAX = 16,
+};
+
+/* Who is told of operations on hold. */
+struct daemon_webhook {
+	char *name, *url;
+	char *secret; /* file with the key that signs */
+	char *ca;     /* file with certificates to trust in place of the system's; NULL = none */
+	bool slack;   /* "format": "slack" */
+	bool held, settled; /* "events" */
 };
 
 struct daemon_config {
-	char *store; /* all four are heap strings and never NULL after _init */
+	char *store; /* all of these are heap strings and never NULL after _init */
 	char *socket;
 	char *runtime_dir;
 	char *user; /* name or number; "" = "weir" if there is one, else DAEMON_FALLBACK_ID */
+	char *control_group; /* name or number; "" = the control socket is root's alone */
 	char **policies; /* files and directories; none = DAEMON_POLICY_DIR if it exists */
 	unsigned n_policies;
 	bool policies_given; /* also when the list is empty */
@@ -34,6 +46,12 @@ struct daemon_config {
 	bool debug;
 	bool detach_on_exit;
 	int ready_fd; /* gets a byte when all is up; -1 = none */
+	struct daemon_webhook *webhooks; /* n_webhooks of them */
+	unsigned n_webhooks;
+	/* "answers": where they are taken. NULL = nowhere. Without webhooks there are none. */
+	char *answers_socket;
+	char *answers_group; /* name or number of who may connect; "" = root's */
+	unsigned answers_mode; /* of the socket */
 };
 
 struct daemon_config_err {
