@@ -189,10 +189,15 @@ json.dump({"store": t + "/store", "socket": t + "/run/weir.sock", "runtime_dir":
 	defer stop_weir
 }
 
+# The daemon answers, and its proxy has opened the store and listens.
+weir_ready() {
+	"$weir" status --json 2> /dev/null | jq -e '.proxy.state == "ready"' > /dev/null
+}
+
 launch_weir() {
 	"${own[@]}" "$weir" daemon --config "$tmp/weir.json" >> "$tmp/weir.log" 2>&1 &
 	weir_pid=$!
-	wait_for 30 "$weir" status || {
+	wait_for 30 weir_ready || {
 		diag "the daemon does not answer: $("$weir" status 2>&1)
 $(tail -20 "$tmp/weir.log")"
 		exit 1
