@@ -142,16 +142,16 @@ static int take_control(struct daemon_config *c, const json_t *v, struct daemon_
 	json_t *item;
 
 	if (!json_is_object(v))
-		return fail(e, -EINVAL, "\"control\" must be an object");
+		return config_fail(e, -EINVAL, "\"control\" must be an object");
 	json_object_foreach((json_t *)v, key, item) {
 		if (strcmp(key, "comment") == 0)
 			continue;
 		if (strcmp(key, "group") != 0)
-			return fail(e, -EINVAL, "unknown key \"control.%s\"", key);
+			return config_fail(e, -EINVAL, "unknown key \"control.%s\"", key);
 		if (!json_is_string(item) || !json_string_length(item))
-			return fail(e, -EINVAL, "\"control.group\" must be a group's name");
+			return config_fail(e, -EINVAL, "\"control.group\" must be a group's name");
 		if (daemon_config_set(&c->control_group, json_string_value(item)) < 0)
-			return fail(e, -ENOMEM, "out of memory");
+			return config_fail(e, -ENOMEM, "out of memory");
 	}
 	return 0;
 }
