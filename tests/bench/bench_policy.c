@@ -12,11 +12,21 @@
 
 static const char *const verbs[] = { "SELECT", "INSERT", "UPDATE", "DELETE", "DROP", "ALTER" };
 
-/* A mix: tables, paths, verbs with effects, and one in ten with a glob over names. */
+/* A mix: tables, paths, verbs with effects, one in ten with a glob over names; two in a hundred with
+ * a regular expression or a risk. */
 static int rule_put(struct buf *b, unsigned i)
 {
 	const char *comma = i ? "," : "";
 
+	if (i % 100 == 57)
+		return buf_printf(b,
+				  "%s{\"id\":\"r%u\",\"verdict\":\"block\",\"when\":{\"protocol\":"
+				  "\"http\",\"path\":{\"regex\":\"^/v1/area%u/[0-9]+$\"}}}",
+				  comma, i, i);
+	if (i % 100 == 58)
+		return buf_printf(b,
+				  "%s{\"id\":\"r%u\",\"risk\":5,\"when\":{\"object\":\"*.t%u_*\"}}",
+				  comma, i, i);
 	switch (i % 10) {
 	case 0:
 		return buf_printf(
@@ -73,14 +83,15 @@ static double measure(const struct policy *p, const struct op *op)
 {
 	enum { ROUNDS = 200000 };
 	const struct policy_target *t = policy_target_at(p, 0);
+	struct policy_session ps = { 0 };
 	struct verdict v;
 	uint64_t start;
 
 	for (unsigned i = 0; i < ROUNDS / 10; i++)
-		policy_decide(p, t, NULL, op, NULL, 0, &v);
+		policy_decide(p, t, NULL, op, &ps, i, &v);
 	start = clock_monotonic_ns();
 	for (unsigned i = 0; i < ROUNDS; i++)
-		policy_decide(p, t, NULL, op, NULL, 0, &v);
+		policy_decide(p, t, NULL, op, &ps, i, &v);
 	return (double)(clock_monotonic_ns() - start) / ROUNDS;
 }
 

@@ -130,6 +130,7 @@ enum found_by {
 	FOUND_NAME, /* an object by the last part of its name */
 	FOUND_HEAD, /* … by how that begins */
 	FOUND_TAIL, /* … by how it ends */
+	FOUND_FILE, /* by any object whose name is a path: nothing more is known of it */
 	FOUND_PATH, /* by components at the head of the path */
 	FOUND_COUNT
 };

@@ -333,18 +333,22 @@ static void scan_objects(struct scan *s)
 {
 	const struct postings *found = s->x->found;
 
-	if (!found[FOUND_NAME].start && !found[FOUND_HEAD].start && !found[FOUND_TAIL].start)
+	if (!found[FOUND_NAME].start && !found[FOUND_HEAD].start && !found[FOUND_TAIL].start &&
+	    !found[FOUND_FILE].start)
 		return;
 	for (size_t i = 0; i < s->f->op->n_objects; i++) {
 		const struct op_object *o = &s->f->op->objects[i];
 		struct slice last = pattern_last_part(o->name);
+		bool path = pattern_kind_is_path(o->kind);
 
 		if (found[FOUND_NAME].start)
 			scan_postings(s, &found[FOUND_NAME], index_hash(last));
 		if (found[FOUND_HEAD].start)
-			scan_heads(s, pattern_kind_is_path(o->kind) ? o->name : last);
+			scan_heads(s, path ? o->name : last);
 		if (found[FOUND_TAIL].start)
 			scan_tails(s, o->name);
+		if (found[FOUND_FILE].start && path)
+			scan_postings(s, &found[FOUND_FILE], INDEX_HASH_START);
 	}
 }
 

@@ -133,12 +133,10 @@ static size_t object_keys(const struct pattern *p, struct key ret[2])
 			return 0;
 		ret[n++] = head_key(dotted);
 	}
-	if (for_paths) {
-		if (!whole.len)
-			return 0;
-		if (n == 0 || !slice_eq(whole, dotted))
-			ret[n++] = head_key(whole);
-	}
+	if (for_paths && !whole.len)
+		ret[n++] = (struct key){ FOUND_FILE, INDEX_HASH_START, 0 };
+	else if (for_paths && (n == 0 || !slice_eq(whole, dotted)))
+		ret[n++] = head_key(whole);
 	return n;
 }
 
@@ -165,11 +163,35 @@ static struct slice path_key(const struct pattern *pat)
 	return s;
 }
 
-static size_t path_keys(const struct pattern *p, struct key ret[2])
+/* What any text must begin with that a regular expression matches, as far as that is plain to see. */
+static struct slice regex_head(const struct pattern *p, enum manner how)
 {
-	struct slice s = p->re ? SLICE_NONE : path_key(p);
+	struct slice s = p->text;
+	size_t n = 0;
 
-	if (!s.len)
+	if (s.len && s.ptr[0] == '^')
+		s = slice_from(s, 1);
+	else if (how == BROAD)
+		return SLICE_NONE; /* may match in the middle */
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] == '|' || (s.ptr[i] == '(' && i + 1 < s.len && s.ptr[i + 1] == '?'))
+			return SLICE_NONE;
+	while (n < s.len && !strchr("\\^$.[]()*+?{}", s.ptr[n]))
+		n++;
+	/* "/a/b*" promises "/a/" only. */
+	if (n < s.len && n > 0)
+		n--;
+	while (n > 0 && s.ptr[n - 1] != '/')
+		n--;
+	return slice_head(s, n ? n - 1 : 0);
+}
+
+static size_t path_keys(const struct pattern *p, enum manner how, struct key ret[2])
+{
+	struct pattern head = { .text = p->re ? regex_head(p, how) : p->text, .glob = p->glob };
+	struct slice s = path_key(&head);
+
+	if (!s.len || s.ptr[0] != '/')
 		return 0;
 	ret[0] = (struct key){ FOUND_PATH, index_hash(s), 0 };
 	return 1;
@@ -188,7 +210,7 @@ static enum source rule_source(const struct rule *r)
 	if (objects)
 		return BY_OBJECTS;
 	for (size_t i = 0; paths && i < r->paths.n; i++)
-		paths = path_keys(&r->paths.at[i], keys) > 0;
+		paths = path_keys(&r->paths.at[i], rule_manner(r), keys) > 0;
 	return paths ? BY_PATHS : BY_SCAN;
 }
 
@@ -198,7 +220,7 @@ static size_t rule_keys(const struct rule *r, enum source source, size_t i, stru
 	if (source == BY_OBJECTS && i < r->objects.n)
 		return object_keys(&r->objects.at[i], ret);
 	if (source == BY_PATHS && i < r->paths.n)
-		return path_keys(&r->paths.at[i], ret);
+		return path_keys(&r->paths.at[i], rule_manner(r), ret);
 	return 0;
 }
 
