@@ -52,6 +52,10 @@ int control_open(struct warden *w)
 	old = umask(0177);
 	r = bind(w->control, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
 	umask(old);
+	/* The directory is ours: nobody can put another file under this name in between. */
+	if (r == 0 && w->control_group &&
+	    (lchown(w->cfg->socket, 0, w->control_group) < 0 || chmod(w->cfg->socket, 0660) < 0))
+		r = -errno;
 	if (r == 0 && listen(w->control, 64) < 0)
 		r = -errno;
 	if (r == 0)
@@ -84,6 +88,7 @@ static void client_drop(struct warden *w, struct client *c)
 	list_remove(&c->node);
 	w->n_clients--;
 	close(c->fd);
+	peer_close(&c->peer);
 	buf_done(&c->in);
 	buf_done(&c->out);
 	free(c);
@@ -93,26 +98,34 @@ static void client_drop(struct warden *w, struct client *c)
 
 void control_accept(struct warden *w)
 {
-	struct ucred peer = { 0 };
-	socklen_t len = sizeof(peer);
+	struct peer peer;
 	struct client *c;
+	bool root;
 	int fd = accept4(w->control, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
-	    (peer.uid != 0 && peer.uid != geteuid())) {
+	if (peer_open(fd, &peer) < 0) {
+		close(fd);
+		return;
+	}
+	root = peer.uid == 0 || peer.uid == geteuid();
+	if (!root && (!w->control_group || !peer_in_group(fd, &peer, w->control_group))) {
 		log_warn("control connection refused pid=%d uid=%u", (int)peer.pid,
 			 (unsigned)peer.uid);
+		peer_close(&peer);
 		close(fd);
 		return;
 	}
-	c = w->n_clients < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
+	c = w->n_clients < (root ? CLIENTS_MAX : CLIENTS_MEMBERS) ? calloc(1, sizeof(*c)) : NULL;
 	if (!c) {
 		log_warn("too many control connections, one refused pid=%d", (int)peer.pid);
+		peer_close(&peer);
 		close(fd);
 		return;
 	}
+	c->peer = peer;
+	c->member = !root;
 	log_debug("control connection pid=%d uid=%u", (int)peer.pid, (unsigned)peer.uid);
 	c->id = ++w->last_id;
 	c->fd = fd;
@@ -161,18 +174,36 @@ static bool client_flush(struct warden *w, struct client *c)
 
 /* Puts one line into out; it is sent by the loop's next turn (never from here: callers still hold the
  * client). */
-static void answer(struct warden *w, struct client *c, json_t *take)
+static void answered(struct warden *w, struct client *c)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLRDHUP | EPOLLOUT,
 				  .data.u64 = SOURCE_TAG(SOURCE_CLIENT, c->id) };
+
+	c->waiting = false;
+	c->deadline_ns = clock_monotonic_ns() + CLIENT_TIMEOUT_NS;
+	(void)epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->fd, &ev); /* it is in there */
+}
+
+static void answer(struct warden *w, struct client *c, json_t *take)
+{
 	_cleanup_(free_p) char *text = take ? json_dumps(take, JSON_COMPACT) : NULL;
 
 	json_decref(take);
-	c->waiting = false;
-	c->deadline_ns = clock_monotonic_ns() + CLIENT_TIMEOUT_NS;
 	if (!text || buf_put_str(&c->out, text) < 0 || buf_put_u8(&c->out, '\n') < 0)
 		c->closing = true; /* no memory for an answer: the end says so */
-	(void)epoll_ctl(w->epoll, EPOLL_CTL_MOD, c->fd, &ev); /* it is in there */
+	answered(w, c);
+}
+
+void control_answer_line(struct warden *w, __u64 client, struct slice line)
+{
+	struct client *c = client ? control_find(w, client) : NULL;
+
+	if (!c)
+		return;
+	if (buf_put_slice(&c->out, line) < 0)
+		answer(w, c, NULL);
+	else
+		answered(w, c);
 }
 
 void control_answer(struct warden *w, __u64 client, json_t *take)
@@ -271,6 +302,10 @@ void control_status(struct warden *w, __u64 client, const struct ipc_msg *m)
 		[IPC_STAT_STORE_ERRORS] = "store_errors",
 		[IPC_STAT_BYTES_TO_SERVER] = "bytes_to_server",
 		[IPC_STAT_BYTES_TO_CLIENT] = "bytes_to_client",
+		[IPC_STAT_WAITING] = "waiting",
+		[IPC_STAT_APPROVED] = "approved",
+		[IPC_STAT_DENIED] = "denied",
+		[IPC_STAT_EXPIRED] = "expired",
 	};
 	json_t *proxy;
 
@@ -292,6 +327,30 @@ void control_status(struct warden *w, __u64 client, const struct ipc_msg *m)
 			  loaded_map(w), "listeners", listener_list(w), "kernel", counter_map(w), "proxy", proxy));
 }
 
+/* By who asks, and from where. */
+static bool allowed(struct warden *w, struct client *c, const char *command)
+{
+	static const char *const members[] = { "status", "agents", "approvals", "approve", "deny" };
+	bool fine = !c->member;
+
+	for (size_t i = 0; i < ARRAY_SIZE(members) && !fine; i++)
+		fine = strcmp(command, members[i]) == 0;
+	if (!fine) {
+		control_refuse(w, c->id, "not-allowed", "this is for root alone");
+		return false;
+	}
+	/* An agent must not let itself pass, whoever it runs as. */
+	if (strcmp(command, "status") != 0 && strcmp(command, "agents") != 0 &&
+	    approvals_peer_inside(w, c)) {
+		log_warn("a command from inside of an agent was refused command=%.32s pid=%d uid=%u",
+			 command, (int)c->peer.pid, (unsigned)c->peer.uid);
+		control_refuse(w, c->id, "not-allowed",
+			       "this cannot be done from inside of an attached cgroup");
+		return false;
+	}
+	return true;
+}
+
 static void handle(struct warden *w, struct client *c, const json_t *request)
 {
 	const char *command = json_string_value(json_object_get(request, "command"));
@@ -303,7 +362,13 @@ static void handle(struct warden *w, struct client *c, const json_t *request)
 	}
 	log_debug("control command=%.32s pid=%d", command, (int)c->pid);
 	c->waiting = true;
-	if (strcmp(command, "attach") == 0) {
+	if (!allowed(w, c, command))
+		return;
+	if (strcmp(command, "approvals") == 0) {
+		approvals_list_begin(w, c, request);
+	} else if (strcmp(command, "approve") == 0 || strcmp(command, "deny") == 0) {
+		approvals_answer_begin(w, c, request, command[0] == 'a');
+	} else if (strcmp(command, "attach") == 0) {
 		agents_attach_begin(w, c, request);
 	} else if (strcmp(command, "detach") == 0) {
 		agents_detach_begin(w, c, request);

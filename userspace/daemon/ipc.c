@@ -80,6 +80,7 @@ static bool type_known(__u32 type)
 	case IPC_ACK:
 	case IPC_RESOLVE:
 	case IPC_ANSWER:
+	case IPC_APPROVALS:
 	case IPC_HELD:
 	case IPC_SETTLED:
 	case IPC_WEBHOOK:

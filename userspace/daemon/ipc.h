@@ -117,6 +117,10 @@ enum ipc_stat {
 	IPC_STAT_STORE_ERRORS,
 	IPC_STAT_BYTES_TO_SERVER,
 	IPC_STAT_BYTES_TO_CLIENT,
+	IPC_STAT_WAITING, /* operations on hold now; below: since the proxy's start */
+	IPC_STAT_APPROVED,
+	IPC_STAT_DENIED,
+	IPC_STAT_EXPIRED, /* nobody answered, or nobody waited any more */
 	IPC_STAT_COUNT,
 };
 _Static_assert((int)IPC_STAT_COUNT <= (int)IPC_STATS_MAX, "stats must fit a message");

@@ -457,6 +457,10 @@ static void acked(struct warden *w, const struct ipc_msg *m)
 		policies_acked(w, m, p, message);
 	} else if (p->type == IPC_AGENT_GONE) {
 		control_answer(w, p->client, NULL); /* -ENOENT is as good */
+	} else if (p->type == IPC_APPROVALS) {
+		approvals_listed(w, p->client, m, message);
+	} else if (p->type == IPC_ANSWER) {
+		approvals_answered(w, p->client, m, message);
 	}
 	pending_free(w, p);
 	if (w->proxy.state != PROXY_STARTING || w->exit_status >= 0)
@@ -504,13 +508,13 @@ void keeper_readable(struct warden *w)
 			break;
 		}
 		fine = m->head.n_fds == 0;
-		ipc_msg_done(m);
-		if (fine && m->head.type == IPC_ACK)
-			acked(w, m);
+		if (m->head.type == IPC_ACK && m->head.n_fds <= 1)
+			acked(w, m); /* the one is a listing */
 		else if (fine && m->head.type == IPC_RESOLVE && m->head.payload_len == 0)
 			resolve(w, m);
 		else
 			r = -EBADMSG;
+		ipc_msg_done(m);
 		if (r < 0)
 			break;
 	}

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -17,6 +18,30 @@
 #include "daemon/warden_int.h"
 
 enum { LISTEN_BACKLOG = 4096, POLICY_FILES_MAX = 1024 };
+
+/* Who beside root may use the control socket. */
+static int control_group(struct warden *w)
+{
+	const char *name = w->cfg->control_group;
+	struct group *gr;
+	uint64_t id;
+
+	if (!*name)
+		return 0;
+	if (slice_to_u64(slice_str(name), &id) == 0 && id < INT32_MAX) {
+		w->control_group = (gid_t)id;
+	} else if ((gr = getgrnam(name))) {
+		w->control_group = gr->gr_gid;
+	} else {
+		log_error("there is no group \"%s\" (control.group)", name);
+		return -ENOENT;
+	}
+	if (w->control_group == 0 || w->control_group == w->gid) {
+		log_error("control.group must not be root's or the proxy's group=\"%s\"", name);
+		return -EINVAL;
+	}
+	return 0;
+}
 
 int place_user(struct warden *w)
 {
@@ -41,7 +66,7 @@ int place_user(struct warden *w)
 		log_error("the proxy must not run as root or in its group user=\"%s\"", name);
 		return -EINVAL;
 	}
-	return 0;
+	return control_group(w);
 }
 
 static int boot_id_read(struct warden *w)

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sha256.h"
+#include "daemon/holds.h"
 #include "daemon/ipc.h"
 #include "session/agents.h"
 #include "session/worker.h"
@@ -40,6 +41,7 @@ struct proxy {
 	int ipc;
 	struct store *store;
 	struct agents *agents;
+	struct approvals *approvals;
 	int flows_fd;
 	bool sync_each;
 	struct worker *workers[WORKERS_MAX];
@@ -183,9 +185,12 @@ static int on_setup(struct proxy *p, struct ipc_msg *m)
 	if (r > 0)
 		log_warn("sessions of a proxy that died are closed as interrupted count=%d", r);
 	r = agents_new(boot_id, &p->agents);
+	if (r == 0)
+		r = approvals_new((m->head.flags & IPC_SETUP_NEWS) != 0, &p->approvals);
 	wc = (struct worker_config){
 		.agents = p->agents,
 		.store = p->store,
+		.approvals = p->approvals,
 		.flows_fd = p->flows_fd,
 		.limits = PROTO_LIMITS_DEFAULT,
 		.max_sessions = (fds > FDS_RESERVED * 2 ? fds - FDS_RESERVED : FDS_RESERVED) / 2 / n,
@@ -324,8 +329,26 @@ static void on_resolved(struct proxy *p, const struct ipc_msg *m)
 		worker_wake(p->workers[i]);
 }
 
+static int on_agent_gone(struct proxy *p, const struct ipc_msg *m)
+{
+	int r = p->agents ? agents_detach(p->agents, m->head.cgroup_id) : -EPROTO;
+
+	/* Its sessions end now, not with their next word. */
+	for (unsigned i = 0; r == 0 && i < p->n_workers; i++)
+		worker_wake(p->workers[i]);
+	return r;
+}
+
 static void fill_stats(struct proxy *p, struct ipc_head *h)
 {
+	struct approvals_stats a = { 0 };
+
+	if (p->approvals)
+		approvals_stats(p->approvals, &a);
+	h->stats[IPC_STAT_WAITING] = a.waiting;
+	h->stats[IPC_STAT_APPROVED] = a.approved;
+	h->stats[IPC_STAT_DENIED] = a.denied;
+	h->stats[IPC_STAT_EXPIRED] = a.expired + a.gone;
 	for (unsigned i = 0; i < p->n_workers; i++) {
 		struct worker_stats s;
 
@@ -355,8 +378,11 @@ static int handle(struct proxy *p, struct ipc_msg *m, struct ipc_msg *ack)
 	case IPC_LISTENER: r = on_listener(p, m); break;
 	case IPC_POLICIES: r = on_policies(p, m, ack, message, sizeof(message)); break;
 	case IPC_AGENT: r = on_agent(p, m, message, sizeof(message)); break;
-	case IPC_AGENT_GONE:
-		r = p->agents ? agents_detach(p->agents, m->head.cgroup_id) : -EPROTO;
+	case IPC_AGENT_GONE: r = on_agent_gone(p, m); break;
+	case IPC_APPROVALS: r = p->approvals ? holds_list(p->approvals, m, ack) : -EPROTO; break;
+	case IPC_ANSWER:
+		r = p->approvals ? holds_answer(p->approvals, m, ack, message, sizeof(message))
+				 : -EPROTO;
 		break;
 	case IPC_RESOLVED: on_resolved(p, m); return 0;
 	case IPC_STATUS:
@@ -370,7 +396,9 @@ static int handle(struct proxy *p, struct ipc_msg *m, struct ipc_msg *ack)
 	if (r < 0 && !message[0])
 		snprintf(message, sizeof(message), "%s", store_strerror(r));
 	r = ack->head.payload_len ? 0 : ipc_msg_put(ack, message); /* the first string is it */
-	return r < 0 ? r : ipc_send(p->ipc, ack);
+	r = r < 0 ? r : ipc_send(p->ipc, ack);
+	ipc_msg_done(ack);
+	return r;
 }
 
 static int ask_paths(struct proxy *p, struct ipc_msg *m)
@@ -398,17 +426,20 @@ static int serve(struct proxy *p)
 	if (!m)
 		return -ENOMEM;
 	while (r == 0 && !p->stopping) {
-		struct pollfd fds[2] = {
+		struct pollfd fds[3] = {
 			{ .fd = p->ipc, .events = POLLIN },
 			{ .fd = p->agents ? agents_wanted_fd(p->agents) : -1, .events = POLLIN },
+			{ .fd = p->approvals ? approvals_news_fd(p->approvals) : -1, .events = POLLIN },
 		};
 
-		if (poll(fds, 2, -1) < 0) {
+		if (poll(fds, 3, -1) < 0) {
 			r = errno == EINTR ? 0 : -errno;
 			continue;
 		}
 		if (fds[1].revents)
 			r = ask_paths(p, &m[0]);
+		if (r == 0 && fds[2].revents)
+			r = holds_news(p->approvals, p->ipc, &m[0]);
 		if (r < 0 || !fds[0].revents)
 			continue;
 		r = ipc_recv(p->ipc, &m[0]);
@@ -447,6 +478,7 @@ int proxy_main(int ipc_fd, uid_t uid, gid_t gid)
 	for (unsigned i = 0; i < p.n_listeners; i++)
 		close_p(&p.listeners[i]);
 	p.agents = agents_free(p.agents);
+	p.approvals = approvals_free(p.approvals);
 	p.store = store_close(p.store);
 	close_p(&p.flows_fd);
 	if (r < 0)

@@ -13,10 +13,12 @@
 #include "daemon/attached.h"
 #include "daemon/config.h"
 #include "daemon/ipc.h"
+#include "daemon/peer.h"
 #include "daemon/watch.h"
 
 enum {
-	CLIENTS_MAX = 64, /* on the control socket: root's own, but bounded */
+	CLIENTS_MAX = 64, /* on the control socket: bounded */
+	CLIENTS_MEMBERS = 48, /* of these at most when a member of control.group comes: root gets in */
 	PENDING_MAX = 2 * ATTACHED_MAX,
 	LISTENERS = 2,
 };
@@ -76,6 +78,8 @@ struct client {
 	__u64 id;
 	int fd;
 	pid_t pid;
+	struct peer peer;
+	bool member; /* of control.group and not root: some commands only */
 	struct buf in, out;
 	__u64 deadline_ns;
 	size_t scanned; /* bytes of `in` without a newline */
@@ -97,6 +101,7 @@ struct warden {
 	struct watch watch; /* of the policy files */
 	uid_t uid;
 	gid_t gid;
+	gid_t control_group; /* may use some of the control socket; 0 = root alone */
 	char boot_id[37];
 	char pin_dir[4096];
 	__u64 started_ns, next_sweep_ns, last_id;
@@ -173,6 +178,17 @@ bool agents_cover(struct warden *w, const char *path);
 void agents_detach_all(struct warden *w);
 void agents_free_all(struct warden *w);
 
+/* ---- approvals.c: answers of people to what is on hold ------------------------------------------- */
+
+/* Does the process at the other end run in or below an attached cgroup, or cannot that be told? */
+bool approvals_peer_inside(struct warden *w, const struct client *c);
+void approvals_list_begin(struct warden *w, struct client *c, const json_t *request);
+void approvals_answer_begin(struct warden *w, struct client *c, const json_t *request, bool allow);
+/* The proxy's ACKs; message is its text, made harmless. */
+void approvals_listed(struct warden *w, __u64 client, const struct ipc_msg *m, const char *message);
+void approvals_answered(struct warden *w, __u64 client, const struct ipc_msg *m,
+			const char *message);
+
 /* ---- control.c: the socket that people and scripts talk to --------------------------------------- */
 
 int control_open(struct warden *w) __must_check;
@@ -183,6 +199,8 @@ void control_close(struct warden *w);
 struct client *control_find(struct warden *w, __u64 id);
 /* {"ok": true, …take}; take may be NULL. A client that is gone is fine. */
 void control_answer(struct warden *w, __u64 client, json_t *take);
+/* The same ready-made, with its newline. */
+void control_answer_line(struct warden *w, __u64 client, struct slice line);
 /* {"ok": false, "code": …, "error": …} */
 void control_refuse(struct warden *w, __u64 client, const char *code, const char *fmt, ...)
 	__printf_like(4, 5);
