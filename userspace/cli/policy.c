@@ -118,6 +118,7 @@ static const struct {
 	{ "check", check_run },
 	{ "explain", policy_explain_run },
 	{ "test", policy_test_run },
+	{ "replay", policy_replay_run },
 	{ "show", policy_show_run },
 	{ "reload", policy_reload_run },
 };
@@ -125,7 +126,7 @@ static const struct {
 static int policy_run(const struct cli_command *cmd, int argc, char **argv)
 {
 	if (argc < 2)
-		return cli_usage(cmd, "check, explain, test, show or reload?");
+		return cli_usage(cmd, "check, explain, test, replay, show or reload?");
 	for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++)
 		if (strcmp(argv[1], subcommands[i].name) == 0)
 			return subcommands[i].run(cmd, argc - 1, argv + 1);

@@ -12,4 +12,7 @@ int policy_learn_run(const struct cli_command *cmd, int argc, char **argv);
 int policy_show_run(const struct cli_command *cmd, int argc, char **argv);
 int policy_reload_run(const struct cli_command *cmd, int argc, char **argv);
 
+/* Options of a subcommand beside those of cli/filter.h: taken out of argv before that reads it. */
+bool policy_flag_take(int *argc, char **argv, const char *name);
+
 #endif
