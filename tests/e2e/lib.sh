@@ -191,7 +191,7 @@ json.dump({"store": t + "/store", "socket": t + "/run/weir.sock", "runtime_dir":
 
 # The daemon answers, and its proxy has opened the store and listens.
 weir_ready() {
-	"$weir" status --json 2> /dev/null | jq -e '.proxy.state == "ready"' > /dev/null
+	[ "$("$weir" status --json 2> /dev/null | jq -r .proxy.state)" = ready ]
 }
 
 launch_weir() {
