@@ -13,6 +13,7 @@ const char *const pattern_kinds[] = {
 	"sequence", "domain",    "operator",    "collation",    "conversion", "policy",
 	"portal",   "prepared",  "publication", "subscription", "statistics", "tablespace",
 	"rule",     "aggregate", "cast",        "transform",    "constraint", "parameter",
+	"secret",   "field",
 };
 const size_t pattern_n_kinds = ARRAY_SIZE(pattern_kinds);
 
