@@ -123,6 +123,8 @@ static int command_complete(struct pg *p, struct pg_pend *e, struct slice tag)
 
 	if (!runs_sql(e) || e->refusal || e->failed)
 		return -EPROTO;
+	if (e->copy_in && p->copy_op == pg_answer_op(e))
+		p->maybe_sync = 0; /* all went well up to CopyDone: they were ignored */
 	p->copy_in = p->copy_out = false;
 	r = result_complete(p, e, tag);
 	if (r < 0)
@@ -388,20 +390,25 @@ static void pend_remove(struct pg *p, size_t i)
  * The server reads CopyData now. It reads past Syncs that were sent behind the COPY, or has failed
  * already and will answer them: both are possible until ReadyForQuery.
  */
-static void copy_in_begins(struct pg *p, uint64_t op)
+static int copy_in_begins(struct pg *p, uint64_t op)
 {
+	bool open = false;
+
 	p->copy_in = true;
 	if (p->copy_op != op && p->data_op != op)
 		p->copy_recorded = 0;
 	p->copy_op = op;
 	while (p->pend_count > 1 && pg_pend_at(p, 1)->kind == PG_PEND_SYNC) {
 		pend_remove(p, 1);
-		p->maybe_sync++;
+		pg_sync_maybe(p);
+		open = true;
 	}
 	if (p->pend_count > 1 && pg_pend_at(p, 1)->kind == PG_PEND_COPY_END) {
 		pend_remove(p, 1);
 		p->copy_in = false;
 	}
+	/* Whether what follows such a Sync is run or ignored cannot be told from the answers. */
+	return open && p->pend_count > 1 && pg_pend_at(p, 1)->kind != PG_PEND_SYNC ? -EPROTO : 0;
 }
 
 static int copy_response(struct pg *p, uint8_t type, struct slice body)
@@ -417,10 +424,8 @@ static int copy_response(struct pg *p, uint8_t type, struct slice body)
 		return -EBADMSG;
 	if (!runs_sql(e) || e->refusal || e->failed)
 		return -EPROTO;
-	if (type == 'G') {
-		copy_in_begins(p, pg_answer_op(e));
-		return 0;
-	}
+	if (type == 'G')
+		return copy_in_begins(p, pg_answer_op(e));
 	if (type == 'H') {
 		p->copy_out = true;
 		return 0;
@@ -533,8 +538,12 @@ int pg_answer_message(struct pg *p, struct slice whole, bool *ret_replaced)
 	uint8_t type = whole.ptr[0];
 	struct slice body = slice_from(whole, 5);
 	struct pg_reader r = { .rest = body };
+	const struct pg_pend *e = p->maybe_sync ? pg_pend_head(p) : NULL;
 	struct slice tag;
 
+	/* An answer to something behind them: ReadyForQuery for those Syncs has come, or never will. */
+	if (e && e->seq > p->maybe_seq && !strchr("ZNAS", type))
+		p->maybe_sync = 0;
 	switch (type) {
 	case 'R': return authentication(p, body);
 	case 'K': return backend_key(p, body);

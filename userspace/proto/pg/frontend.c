@@ -16,6 +16,10 @@ enum { HEADER = 5 };
 /* Whether the next message has to wait for answers: promise 5, pipelining without end. */
 static bool queue_full(const struct pg *p, uint8_t type)
 {
+	/* Does the server still ignore everything? Only when that is known, it is known which answers
+	 * belong to this message and from when on its SET counts. */
+	if (p->skipping && p->maybe_sync)
+		return !strchr("SHXdcfp", type);
 	if (p->pend_count < p->lim.queue_max &&
 	    (p->names.bytes <= 2 * p->lim.message_max || !p->pend_count))
 		return false;

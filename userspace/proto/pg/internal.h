@@ -254,6 +254,7 @@ struct pg {
 	bool doomed; /* a message of this run was refused: the rest up to Sync is dropped here,
 			since the server would ignore it */
 	unsigned maybe_sync; /* Syncs that the server may or may not have swallowed in COPY */
+	uint64_t maybe_seq; /* all later messages are answered behind those Syncs */
 	bool copy_in, copy_out; /* in CopyData mode, as seen from here */
 	uint64_t copy_op; /* whose CopyData the client sends */
 	size_t copy_recorded;
@@ -398,6 +399,8 @@ static inline struct pg_pend *pg_pend_at(const struct pg *p, size_t i)
 }
 struct pg_pend *pg_pend_head(struct pg *p); /* NULL when nothing is expected */
 void pg_pend_pop(struct pg *p);
+/* A Sync was sent that the server ignores when it still reads CopyData. */
+void pg_sync_maybe(struct pg *p);
 int pg_pend_skip_to_sync(struct pg *p) __must_check; /* after an error of the extended protocol */
 void pg_pend_done(struct pg *p);
 /* RESULT failed, skipped, for operations first … first+n-1. */

@@ -71,6 +71,12 @@ int pg_result_skipped(struct pg *p, uint64_t first, uint64_t n)
 	return r;
 }
 
+void pg_sync_maybe(struct pg *p)
+{
+	p->maybe_sync++;
+	p->maybe_seq = p->seq;
+}
+
 int pg_pend_skip_to_sync(struct pg *p)
 {
 	struct pg_pend *e;

@@ -308,7 +308,7 @@ static int sync_message(struct pg *p)
 	p->batch++;
 	p->doomed = false;
 	if (p->copy_in) {
-		p->maybe_sync++;
+		pg_sync_maybe(p);
 		return pass(p);
 	}
 	if (!pg_pend_push(p, PG_PEND_SYNC))
@@ -344,6 +344,12 @@ int pg_query_message(struct pg *p, uint8_t type, struct slice body)
 	/* Nothing behind a refused message reaches the server before the Sync: it would ignore it. */
 	if (p->doomed && !ends)
 		return 0;
+	/* With COPY on, the server takes these for an error; if it has failed already, a Sync sent
+	 * meanwhile makes it run them. No client that works leaves that open. */
+	if (p->copy_in && !ends && type != 'c' && type != 'f')
+		return pg_fail(p, -EPROTO, DIR_TO_SERVER, p->fmsg_at,
+			       "neither data nor the end of a COPY",
+			       "PostgreSQL manual, Message Flow, COPY Operations", "08P01");
 	switch (type) {
 	case 'Q': return query(p, body);
 	case 'P': return parse(p, body);
