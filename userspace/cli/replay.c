@@ -105,9 +105,12 @@ static void play(const struct player *p, const struct store_event *ev)
 		out_attrs(stdout, ev->attrs, ev->n_attrs);
 		printf("%s\n", out_style(p->colour, OUT_PLAIN));
 		break;
+	case STORE_END:
+		if (!ev->text[0])
+			break; /* an ordinary end needs no reason */
+		__attribute__((fallthrough));
 	case STORE_NOTE:
 	case STORE_APPROVAL:
-	case STORE_END:
 		fputs(ev->type == STORE_APPROVAL ? "? approval " : "* ", stdout);
 		out_text(stdout, slice_str(ev->text), 0);
 		out_attrs(stdout, ev->attrs, ev->n_attrs);

@@ -190,10 +190,14 @@ static void event(const struct store_session *s, const struct store_event *ev, b
 		putchar('\n');
 		break;
 	case STORE_NOTE:
-	case STORE_END:
-		printf("%s: ", ev->type == STORE_NOTE ? "note" : "end");
+		printf("note: ");
 		text(ev->text);
 		out_attrs(stdout, ev->attrs, ev->n_attrs);
+		putchar('\n');
+		break;
+	case STORE_END:
+		printf(ev->text[0] ? "end: " : "end");
+		text(ev->text);
 		putchar('\n');
 		break;
 	case STORE_ERROR:
