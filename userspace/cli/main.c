@@ -5,13 +5,14 @@
 
 #include "base/slice.h"
 #include "cli/cli.h"
+#include "daemon/notifier.h"
 #include "daemon/proxy.h"
 
 /* In the order in which people meet them. */
 static const struct cli_command *const commands[] = {
 	&cli_cmd_run,    &cli_cmd_daemon, &cli_cmd_attach,   &cli_cmd_detach,
 	&cli_cmd_agents, &cli_cmd_status, &cli_cmd_sessions, &cli_cmd_show,
-	&cli_cmd_replay, &cli_cmd_search, &cli_cmd_policy,
+	&cli_cmd_replay, &cli_cmd_search, &cli_cmd_approvals, &cli_cmd_approve, &cli_cmd_deny, &cli_cmd_policy,
 };
 
 static void table_print(FILE *out)
@@ -36,18 +37,20 @@ static int id_parse(const char *text, uint32_t *ret)
 	return 0;
 }
 
-/* `weir proxy FD UID GID`: not for people, the warden starts it. */
-static int proxy_run(int argc, char **argv)
+/* `weir proxy|notifier FD UID GID`: not for people, the warden starts them. */
+static int half_run(int argc, char **argv)
 {
+	bool proxy = strcmp(argv[0], "proxy") == 0;
 	uint32_t fd, uid, gid;
 
 	if (argc != 4 || id_parse(argv[1], &fd) < 0 || id_parse(argv[2], &uid) < 0 ||
 	    id_parse(argv[3], &gid) < 0) {
-		fprintf(stderr, "weir: the proxy is started by `weir daemon`\n");
+		fprintf(stderr, "weir: the %s is started by `weir daemon`\n", argv[0]);
 		return CLI_USAGE;
 	}
-	(void)prctl(PR_SET_NAME, "weir: proxy", 0, 0, 0); /* only what ps shows */
-	return proxy_main((int)fd, uid, gid);
+	/* Only what ps shows. */
+	(void)prctl(PR_SET_NAME, proxy ? "weir: proxy" : "weir: notifier", 0, 0, 0);
+	return proxy ? proxy_main((int)fd, uid, gid) : notifier_main((int)fd, uid, gid);
 }
 
 int main(int argc, char **argv)
@@ -70,8 +73,8 @@ int main(int argc, char **argv)
 		printf("weir %s\n", WEIR_VERSION);
 		return CLI_OK;
 	}
-	if (strcmp(name, "proxy") == 0)
-		return proxy_run(argc - 1, argv + 1);
+	if (strcmp(name, "proxy") == 0 || strcmp(name, "notifier") == 0)
+		return half_run(argc - 1, argv + 1);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (strcmp(name, commands[i]->name) == 0)
 			return commands[i]->run(commands[i], argc - 1, argv + 1);

@@ -59,9 +59,9 @@ static int take_events(struct daemon_webhook *h, const char *where, const json_t
 	h->held = h->settled = false;
 	json_array_foreach(v, i, item) {
 		const char *s = json_string_value(item);
-		bool *one = s && strcmp(s, "held") == 0	   ? &h->held :
-			    s && strcmp(s, "settled") == 0 ? &h->settled :
-							     NULL;
+		bool *one = s && strcmp(s, "held") == 0      ? &h->held
+			    : s && strcmp(s, "settled") == 0 ? &h->settled
+							     : NULL;
 
 		if (!one)
 			return config_fail(e, -EINVAL,
@@ -207,10 +207,10 @@ int config_take_answers(struct daemon_config *c, const json_t *v, struct daemon_
 		else if (strcmp(key, "mode") == 0)
 			r = take_mode(c, item, e);
 		else if (strcmp(key, "group") == 0)
-			r = json_is_string(item) && json_string_length(item) ?
-				    set(&c->answers_group, json_string_value(item), e) :
-				    config_fail(e, -EINVAL,
-						"\"answers.group\" must be a group's name");
+			r = json_is_string(item) && json_string_length(item)
+				    ? set(&c->answers_group, json_string_value(item), e)
+				    : config_fail(e, -EINVAL,
+						  "\"answers.group\" must be a group's name");
 		else
 			r = config_fail(e, -EINVAL, "unknown key \"answers.%s\"", key);
 		if (r < 0)

@@ -319,12 +319,13 @@ void control_status(struct warden *w, __u64 client, const struct ipc_msg *m)
 					  json_integer((json_int_t)m->head.stats[i]));
 	control_answer(
 		w, client,
-		json_pack("{ss,si,sI,ss,ss,si,si,so*,so,so*,so}", "version", WEIR_VERSION, "pid",
+		json_pack("{ss,si,sI,ss,ss,si,si,so*,so,so*,so,so*}", "version", WEIR_VERSION, "pid",
 			  (int)getpid(), "uptime_s",
 			  (json_int_t)((clock_monotonic_ns() - w->started_ns) / NSEC_PER_SEC),
 			  "store", w->cfg->store, "runtime_dir", w->cfg->runtime_dir, "agents",
 			  (int)w->n_attached, "policy_files", (int)w->n_policies, "policies",
-			  loaded_map(w), "listeners", listener_list(w), "kernel", counter_map(w), "proxy", proxy));
+			  loaded_map(w), "listeners", listener_list(w), "kernel", counter_map(w), "proxy", proxy, "notifier",
+			  notify_status(w)));
 }
 
 /* By who asks, and from where. */

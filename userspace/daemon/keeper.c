@@ -4,14 +4,13 @@
 #include <inttypes.h>
 #include <signal.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/spawn.h"
 #include "daemon/warden_int.h"
 
 #define ASK_TIMEOUT_NS (15 * NSEC_PER_SEC)
@@ -57,6 +56,10 @@ static void pending_fail_all(struct warden *w)
 			control_answer(w, p->client, NULL);
 			break;
 		case IPC_STATUS: control_status(w, p->client, NULL); break;
+		case IPC_ANSWER:
+			if (notify_answered(w, p->client, -ENOTCONN, ""))
+				break;
+			__attribute__((fallthrough));
 		default:
 			control_refuse(w, p->client, "restarting",
 				       "the proxy ended; it is being restarted");
@@ -66,71 +69,15 @@ static void pending_fail_all(struct warden *w)
 	}
 }
 
-/* Only async-signal-safe calls: between fork and exec. */
-static void __noreturn_fn child(int sock, char *const argv[], char *const envp[])
-{
-	sigset_t none;
-	int null;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	/* Out of the terminal's reach: ^C is for the warden, which then ends it in order. */
-	setsid();
-	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	null = open("/dev/null", O_RDWR);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
-		_exit(127);
-	if (sock == 3) {
-		if (fcntl(sock, F_SETFD, 0) < 0)
-			_exit(127);
-	} else if (dup2(sock, 3) < 0) {
-		_exit(127);
-	}
-	if (syscall(SYS_close_range, 4, ~0U, 0) < 0)
-		_exit(127);
-	execve("/proc/self/exe", argv, envp);
-	_exit(127);
-}
-
 static int spawn(struct warden *w)
 {
 	struct proxy *p = &w->proxy;
-	char uid[16], gid[16];
-	const char *argv[] = { "weir: proxy", "proxy", "3", uid, gid, NULL };
-	const char *envp[6] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8" };
-	int pair[2], r;
-#ifdef __SANITIZE_ADDRESS__
-	static const char *const passed[] = { "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS" };
-	static char kept[3][512];
+	int r = spawn_half("weir: proxy", "proxy", w->uid, w->gid, &p->sock, &p->pid);
 
-	for (size_t i = 0, n = 2; i < 3; i++)
-		if (getenv(passed[i])) {
-			(void)snprintf(kept[i], sizeof(kept[i]), "%s=%s", passed[i],
-				       getenv(passed[i]));
-			envp[n++] = kept[i];
-		}
-#endif
-	(void)snprintf(uid, sizeof(uid), "%u", (unsigned)w->uid);
-	(void)snprintf(gid, sizeof(gid), "%u", (unsigned)w->gid);
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	if (fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0) {
-		r = -errno;
-	} else {
-		p->pid = fork();
-		if (p->pid == 0)
-			child(pair[1], (char **)argv, (char **)envp);
-		r = p->pid < 0 ? -errno : 0;
-	}
-	close(pair[1]);
-	if (r == 0) {
-		p->epoch = ++w->last_id;
-		p->sock = pair[0];
-		return warden_watch(w, p->sock, EPOLLIN, SOURCE_TAG(SOURCE_PROXY, p->epoch));
-	}
-	close(pair[0]);
-	p->pid = 0;
-	return r;
+	if (r < 0)
+		return r;
+	p->epoch = ++w->last_id;
+	return warden_watch(w, p->sock, EPOLLIN, SOURCE_TAG(SOURCE_PROXY, p->epoch));
 }
 
 /* Sends and remembers, whatever the state. Consumes fresh on success only; then *ret_p (when not NULL)
@@ -185,7 +132,7 @@ static int tell_everything(struct warden *w)
 
 	ipc_msg_init(m, IPC_SETUP);
 	m->head.flags = w->cfg->workers | (w->cfg->sync_each ? IPC_SETUP_SYNC_EACH : 0) |
-			(w->cfg->debug ? IPC_SETUP_DEBUG : 0);
+			(w->cfg->debug ? IPC_SETUP_DEBUG : 0) | (w->notifier ? IPC_SETUP_NEWS : 0);
 	m->fds[0] = bpfctl_flows_fd(w->bpf);
 	r = ipc_msg_put(m, w->cfg->store);
 	if (r == 0)
@@ -285,6 +232,7 @@ void keeper_died(struct warden *w, int status)
 	p->pid = 0;
 	p->state = PROXY_DOWN;
 	pending_fail_all(w);
+	notify_proxy_gone(w);
 	if (w->stopping)
 		return;
 	if (!p->ever_ready) {
@@ -455,6 +403,8 @@ static void acked(struct warden *w, const struct ipc_msg *m)
 		loaded_taken(w, m, p);
 	} else if (p->type == IPC_POLICIES) {
 		policies_acked(w, m, p, message);
+	} else if (p->type == IPC_ANSWER && notify_answered(w, p->client, status, message)) {
+		log_debug("an answer from elsewhere was judged status=%d", status);
 	} else if (p->type == IPC_AGENT_GONE) {
 		control_answer(w, p->client, NULL); /* -ENOENT is as good */
 	} else if (p->type == IPC_APPROVALS) {
@@ -512,7 +462,8 @@ void keeper_readable(struct warden *w)
 			acked(w, m); /* the one is a listing */
 		else if (fine && m->head.type == IPC_RESOLVE && m->head.payload_len == 0)
 			resolve(w, m);
-		else
+		else if ((m->head.type != IPC_HELD || notify_held(w, m) < 0) &&
+			 (m->head.type != IPC_SETTLED || notify_settled(w, m) < 0))
 			r = -EBADMSG;
 		ipc_msg_done(m);
 		if (r < 0)

@@ -51,7 +51,8 @@ static struct ipc_msg msg_in, msg_out; /* one thread, and 32 KiB are too many fo
 
 static int keys_open(struct notifier *n)
 {
-	void *mem = mmap(NULL, KEYS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *mem =
+		mmap(NULL, KEYS_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (mem == MAP_FAILED)
 		return -errno;
@@ -113,8 +114,8 @@ static void enqueue(struct notifier *n, unsigned webhook, enum delivery_kind kin
 {
 	char *body = slice_dup(buf_peek(b));
 	int r = body ? queue_push(&n->queue, webhook, kind, id, body, buf_len(b),
-				  clock_monotonic_ns(), expires_ns) :
-		       -ENOMEM;
+				  clock_monotonic_ns(), expires_ns)
+		     : -ENOMEM;
 
 	if (r < 0) {
 		n->queue.stats.dropped++;
@@ -201,8 +202,8 @@ static int on_settled(struct notifier *n, struct ipc_msg *m)
 		if (!(flags & IPC_WEBHOOK_SETTLED))
 			continue;
 		buf_clear(&b);
-		r = flags & IPC_WEBHOOK_SLACK ? body_settled_slack(&s, &b) :
-						body_settled_json(&s, &b);
+		r = flags & IPC_WEBHOOK_SLACK ? body_settled_slack(&s, &b)
+					      : body_settled_json(&s, &b);
 		if (r == 0)
 			enqueue(n, i, DELIVERY_SETTLED, s.id, &b,
 				clock_monotonic_ns() + SETTLED_TTL_NS);
@@ -267,9 +268,9 @@ static int votes(struct notifier *n)
 
 		ipc_msg_init(m, IPC_VOTE);
 		m->head.request = v.request;
-		m->head.flags = v.kind == VOTE_APPROVE ? IPC_VOTE_APPROVE :
-				v.kind == VOTE_DENY    ? IPC_VOTE_DENY :
-							 0;
+		m->head.flags = v.kind == VOTE_APPROVE ? IPC_VOTE_APPROVE
+				: v.kind == VOTE_DENY  ? IPC_VOTE_DENY
+						       : 0;
 		m->fds[0] = v.fd;
 		r = ipc_msg_put(m, v.id);
 		if (r == 0)

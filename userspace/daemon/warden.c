@@ -62,6 +62,8 @@ static void reap(struct warden *w)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
 		if (pid == w->proxy.pid)
 			keeper_died(w, status);
+		else
+			(void)notify_died(w, pid, status); /* there are no others */
 }
 
 static void signals_read(struct warden *w)
@@ -102,6 +104,7 @@ static void turn(struct warden *w)
 				keeper_readable(w);
 			break;
 		case SOURCE_CLIENT: control_event(w, id, events[i].events); break;
+		case SOURCE_NOTIFIER: notify_event(w, id, events[i].events); break;
 		case SOURCE_WATCH: watch_read(&w->watch, clock_monotonic_ns()); break;
 		}
 	}
@@ -110,6 +113,7 @@ static void turn(struct warden *w)
 		watch_again(&w->watch, now);
 	keeper_tick(w, now);
 	control_tick(w, now);
+	notify_tick(w, now);
 	if (now >= w->next_sweep_ns) {
 		w->next_sweep_ns = now + SWEEP_NS;
 		agents_sweep(w);
@@ -131,7 +135,8 @@ static void stop(struct warden *w)
 		keeper_stop(w);
 	else
 		keeper_kill(w, "the daemon ends");
-	while (w->proxy.pid > 0) {
+	/* Then the notifier: it still tells how all ended. */
+	while (w->proxy.pid > 0 || notify_stop(w)) {
 		struct epoll_event events[TURN_EVENTS];
 		int n = epoll_wait(w->epoll, events, TURN_EVENTS, TICK_MS);
 
@@ -142,10 +147,15 @@ static void stop(struct warden *w)
 				signals_read(w);
 			else if (tag >> 56 == SOURCE_PROXY)
 				keeper_readable(w);
+			else if (tag >> 56 == SOURCE_NOTIFIER)
+				notify_event(w, tag & ((1ULL << 56) - 1), events[i].events);
 		}
 		reap(w);
-		if (w->proxy.pid > 0 && clock_monotonic_ns() >= deadline) {
-			keeper_kill(w, "it does not finish");
+		if (clock_monotonic_ns() >= deadline) {
+			if (w->proxy.pid > 0)
+				keeper_kill(w, "it does not finish");
+			else
+				notify_kill(w, "it does not finish");
 			deadline += STOP_TIMEOUT_NS;
 		}
 	}
@@ -189,7 +199,11 @@ static int start(struct warden *w)
 	if (r == 0)
 		r = place_listeners(w);
 	if (r == 0)
+		r = notify_open(w);
+	if (r == 0) {
+		notify_start(w);
 		r = keeper_start(w);
+	}
 	return r;
 }
 
@@ -232,6 +246,7 @@ int warden_main(const struct daemon_config *cfg)
 	    bpfctl_unpin_all(w.bpf) < 0)
 		log_error("pins stay path=%s", w.pin_dir);
 	agents_free_all(&w);
+	notify_close(&w);
 	w.bpf = bpfctl_close(w.bpf);
 	if (owned && cfg->detach_on_exit)
 		place_remove(&w);

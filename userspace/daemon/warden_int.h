@@ -25,7 +25,7 @@ enum {
 
 /* What an epoll event is about: the kind in the upper byte, an id below. Ids are never used twice, so
  * an event that was queued for something closed in the same turn finds nothing. */
-enum source { SOURCE_SIGNAL = 1, SOURCE_CONTROL, SOURCE_PROXY, SOURCE_CLIENT, SOURCE_WATCH };
+enum source { SOURCE_SIGNAL = 1, SOURCE_CONTROL, SOURCE_PROXY, SOURCE_CLIENT, SOURCE_WATCH, SOURCE_NOTIFIER };
 #define SOURCE_TAG(kind, id) ((__u64)(kind) << 56 | (id))
 
 enum proxy_state {
@@ -108,6 +108,7 @@ struct warden {
 	bool stopping;
 	int exit_status; /* >= 0: leave the loop */
 	struct proxy proxy;
+	struct notifier *notifier; /* notify.c's; NULL = nobody is told of operations on hold */
 	struct list_node attached; /* struct attached */
 	unsigned n_attached;
 	struct list_node clients;
@@ -206,6 +207,32 @@ void control_refuse(struct warden *w, __u64 client, const char *code, const char
 	__printf_like(4, 5);
 /* The proxy's numbers came in (NULL: it has none to give). */
 void control_status(struct warden *w, __u64 client, const struct ipc_msg *m);
+
+/* ---- notify.c, vote.c: the notifier's process; who may answer from elsewhere -------------------------- */
+
+/* Reads keys and certificates, opens the socket for answers. Prints the reason. Without webhooks it does
+ * nothing. 0 or -errno. */
+int notify_open(struct warden *w) __must_check;
+/* Starts the process; trying again is notify_tick's. */
+void notify_start(struct warden *w);
+void notify_event(struct warden *w, __u64 epoch, unsigned events);
+/* Was it the notifier that ended? */
+bool notify_died(struct warden *w, pid_t pid, int status);
+void notify_tick(struct warden *w, __u64 now);
+/* The proxy's news, passed on; takes m's descriptor. 0; -EBADMSG malformed. */
+int notify_held(struct warden *w, struct ipc_msg *m) __must_check;
+int notify_settled(struct warden *w, const struct ipc_msg *m) __must_check;
+/* Nothing waits any more. */
+void notify_proxy_gone(struct warden *w);
+/* The proxy's word on an answer that client brought. False: it came from the control socket. */
+bool notify_answered(struct warden *w, __u64 client, int status, const char *text);
+/* For `weir status`; NULL where there is none. */
+json_t *notify_status(const struct warden *w);
+/* Tells it to finish. True while it has not ended. */
+bool notify_stop(struct warden *w);
+/* SIGKILL: it broke the protocol or hangs. One that is not there is fine. */
+void notify_kill(struct warden *w, const char *why);
+void notify_close(struct warden *w);
 
 /* Watches fd; 0 or -errno. */
 int warden_watch(struct warden *w, int fd, unsigned events, __u64 tag) __must_check;

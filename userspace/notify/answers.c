@@ -14,8 +14,13 @@
 #define ROOT "/v1/approvals/"
 #define VOTE_TIMEOUT_NS (20 * NSEC_PER_SEC)
 
-enum { UIDS_MAX = 64, IDLE_TIMEOUT_S = 10, CONNECTION_MEMORY = 16 * 1024, STATUS_MAX = 32,
-       BODY_SWALLOWED_MAX = 16 * ANSWERS_BODY_MAX };
+enum {
+	UIDS_MAX = 64,
+	IDLE_TIMEOUT_S = 10,
+	CONNECTION_MEMORY = 16 * 1024,
+	STATUS_MAX = 32,
+	BODY_SWALLOWED_MAX = 16 * ANSWERS_BODY_MAX
+};
 
 enum request_state { REQUEST_READING, REQUEST_VOTING, REQUEST_JUDGED };
 
@@ -123,8 +128,9 @@ static bool allowed(struct answers *a, uid_t uid)
 		for (size_t i = 1; i < UIDS_MAX && u->used; i++)
 			if (!a->uids[i].used || a->uids[i].at_ns < u->at_ns)
 				u = &a->uids[i];
-		*u = (struct allowance){ .uid = uid, .used = true, .at_ns = now,
-					 .left = ANSWERS_BURST };
+		*u = (struct allowance){
+			.uid = uid, .used = true, .at_ns = now, .left = ANSWERS_BURST
+		};
 	}
 	u->left += (double)(now - u->at_ns) / NSEC_PER_SEC * ANSWERS_PER_SECOND;
 	u->left = MIN(u->left, (double)ANSWERS_BURST);
@@ -209,7 +215,8 @@ static const char *take_text(const char *key, const json_t *v, char *out, size_t
 static const char *parse_body(struct request *q)
 {
 	struct slice s = buf_peek(&q->body);
-	json_t *o = json_loadb(s.len ? (const char *)s.ptr : "", s.len, JSON_REJECT_DUPLICATES, NULL);
+	json_t *o =
+		json_loadb(s.len ? (const char *)s.ptr : "", s.len, JSON_REJECT_DUPLICATES, NULL);
 	const char *key, *why = NULL;
 	json_t *v;
 

@@ -291,17 +291,16 @@ int body_settled_slack(const struct body_settled *s, struct buf *b)
 	buf_init(&line, 16384);
 	buf_init(&words, 16384);
 	r = blocks ? buf_printf(&words, "Operation %s: %s%s%s%s%s", s->id, s->how,
-				*s->who ? " by " : "", s->who, *s->reason ? ": " : "", s->reason) :
-		     -ENOMEM;
+				*s->who ? " by " : "", s->who, *s->reason ? ": " : "", s->reason)
+		   : -ENOMEM;
 	if (r == 0)
 		r = buf_put_u8(&words, '\0');
 	if (r == 0)
 		r = line_put(&line, (const char *)buf_peek(&words).ptr, 2000);
 	if (r == 0)
-		r = append(blocks,
-			   json_pack("{ss,so}", "type", "section", "text",
-				     plain("", (const char *)buf_peek(&words).ptr,
-					   BODY_SLACK_TEXT_MAX)));
+		r = append(blocks, json_pack("{ss,so}", "type", "section", "text",
+					     plain("", (const char *)buf_peek(&words).ptr,
+						   BODY_SLACK_TEXT_MAX)));
 	if (r == 0)
 		r = slack_put(&line, blocks, b);
 	else

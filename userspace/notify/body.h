@@ -14,14 +14,15 @@
 enum {
 	BODY_MAX = 128 * 1024, /* bytes of one body */
 	BODY_STRING_MAX = 8192, /* of one string in it; longer ones are cut, and "cut" says so */
-	BODY_SLACK_TEXT_MAX = 2000, /* of the operation's text in Slack's form; its own limit is 3000 */
+	BODY_SLACK_TEXT_MAX =
+		2000, /* of the operation's text in Slack's form; its own limit is 3000 */
 	BODY_SIGNATURE_MAX = SHA256_TEXT_MAX + 3,
 };
 
 /* An operation begins to wait. */
 struct body_held {
 	const char *id;
-	const json_t *op;  /* the object that describes it; its members are passed on */
+	const json_t *op; /* the object that describes it; its members are passed on */
 	const char *token; /* to answer with; NULL = answers are not taken */
 };
 

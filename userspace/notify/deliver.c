@@ -50,8 +50,7 @@ int deliver_url_check(const char *url, const char **reterr)
 		 curl_url_get(u, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK ||
 		 curl_url_get(u, CURLUPART_HOST, &host, 0) != CURLUE_OK || !*host)
 		why = "is no URL";
-	else if (curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_OK ||
-		 strchr(host, '@'))
+	else if (curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_OK || strchr(host, '@'))
 		why = "must not have a user or a password in it";
 	else if (curl_url_get(u, CURLUPART_FRAGMENT, &fragment, 0) == CURLUE_OK)
 		why = "must not have a fragment";
@@ -111,7 +110,8 @@ struct deliver *deliver_free(struct deliver *d)
 		if (!one->busy)
 			continue;
 		transfer_free(d, one->transfer);
-		(void)queue_finish(d->queue, one, DELIVERY_REFUSED, 0, 0, 0); /* none is tried again */
+		(void)queue_finish(d->queue, one, DELIVERY_REFUSED, 0, 0,
+				   0); /* none is tried again */
 	}
 	(void)curl_multi_cleanup(d->multi); /* it has no handles left */
 	curl_global_cleanup();
@@ -175,7 +175,8 @@ static int set_headers(struct transfer *t, const struct deliver_target *to)
 
 static int set_options(struct transfer *t, const struct deliver_target *to)
 {
-	struct curl_blob ca = { .data = (void *)to->ca, .len = to->ca_len,
+	struct curl_blob ca = { .data = (void *)to->ca,
+				.len = to->ca_len,
 				.flags = CURL_BLOB_NOCOPY };
 	bool fine = SET(CURLOPT_URL, to->url) && SET(CURLOPT_PROTOCOLS_STR, "http,https") &&
 		    SET(CURLOPT_FOLLOWLOCATION, 0L) && SET(CURLOPT_SSL_VERIFYPEER, 1L) &&

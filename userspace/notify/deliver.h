@@ -11,9 +11,10 @@
 
 enum {
 	DELIVER_URL_MAX = 2048,
-	DELIVER_NAME_MAX = 56, /* of a webhook, NUL included: "webhook:" stands before it in records */
+	DELIVER_NAME_MAX =
+		56, /* of a webhook, NUL included: "webhook:" stands before it in records */
 	DELIVER_KEY_MIN = 16,
-	DELIVER_KEY_MAX = 4096,
+	DELIVER_KEY_MAX = 1024,
 	DELIVER_CA_MAX = 1024 * 1024,
 	DELIVER_ANSWER_MAX = 64 * 1024, /* bytes of an answer that are read before it is an error */
 };
@@ -22,7 +23,7 @@ enum {
 struct deliver_target {
 	char name[DELIVER_NAME_MAX];
 	char url[DELIVER_URL_MAX];
-	const char *ca;	 /* PEM to trust instead of the system's; NULL = the system's */
+	const char *ca; /* PEM to trust instead of the system's; NULL = the system's */
 	size_t ca_len;
 	struct slice key; /* signs; the owner keeps and wipes it */
 };

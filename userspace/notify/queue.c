@@ -50,8 +50,8 @@ static bool drop_oldest(struct queue *q)
 	return false;
 }
 
-int queue_push(struct queue *q, unsigned webhook, enum delivery_kind kind, const char *id, char *body,
-	       size_t len, uint64_t now_ns, uint64_t expires_ns)
+int queue_push(struct queue *q, unsigned webhook, enum delivery_kind kind, const char *id,
+	       char *body, size_t len, uint64_t now_ns, uint64_t expires_ns)
 {
 	struct delivery *d;
 
@@ -117,7 +117,8 @@ uint64_t queue_wake_ns(const struct queue *q)
 uint64_t queue_pause_ns(unsigned attempts, uint64_t retry_after_s, uint32_t noise)
 {
 	uint64_t asked = MIN(retry_after_s, (uint64_t)QUEUE_RETRY_AFTER_MAX_S) * SEC;
-	uint64_t pause = attempts < 16 ? PAUSE_FIRST_NS << (attempts ? attempts - 1 : 0) : PAUSE_MAX_NS;
+	uint64_t pause =
+		attempts < 16 ? PAUSE_FIRST_NS << (attempts ? attempts - 1 : 0) : PAUSE_MAX_NS;
 
 	pause = MIN(pause, (uint64_t)PAUSE_MAX_NS);
 	/* A random half: many that failed together do not come back together. */

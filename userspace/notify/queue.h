@@ -12,9 +12,9 @@
 #include "token.h"
 
 enum {
-	QUEUE_MAX = 4096,		 /* deliveries */
+	QUEUE_MAX = 4096, /* deliveries */
 	QUEUE_BYTES_MAX = 32 * 1024 * 1024, /* of bodies */
-	QUEUE_BUSY_MAX = 4,		 /* under way at once to one webhook: a slow one takes no more */
+	QUEUE_BUSY_MAX = 4, /* under way at once to one webhook: a slow one takes no more */
 	QUEUE_ATTEMPTS_MAX = 12,
 	QUEUE_RETRY_AFTER_MAX_S = 120, /* what a server may ask for at most */
 };
@@ -30,11 +30,11 @@ struct delivery {
 	char *body;
 	size_t len;
 	unsigned attempts; /* begun so far */
-	uint64_t next_ns;  /* not before */
+	uint64_t next_ns; /* not before */
 	uint64_t expires_ns; /* no further attempt from then on */
-	bool busy;	   /* under way: stays where it is */
-	bool stale;	   /* settled meanwhile: no further attempt */
-	void *transfer;	   /* the sender's, while busy */
+	bool busy; /* under way: stays where it is */
+	bool stale; /* settled meanwhile: no further attempt */
+	void *transfer; /* the sender's, while busy */
 };
 
 struct queue_stats {
@@ -57,8 +57,8 @@ void queue_done_all(struct queue *q);
  * Puts one in. Consumes body on success. 0; -EMSGSIZE larger than the queue; -ENOBUFS full of what is
  * under way; -ENOMEM.
  */
-int queue_push(struct queue *q, unsigned webhook, enum delivery_kind kind, const char *id, char *body,
-	       size_t len, uint64_t now_ns, uint64_t expires_ns) __must_check;
+int queue_push(struct queue *q, unsigned webhook, enum delivery_kind kind, const char *id,
+	       char *body, size_t len, uint64_t now_ns, uint64_t expires_ns) __must_check;
 /* One that is due and whose webhook has a place; marks it busy. NULL when there is none. */
 struct delivery *queue_next(struct queue *q, uint64_t now_ns);
 /* When queue_next may find one; UINT64_MAX: not by time alone. */
