@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Says for each document of documents.tsv whether policy/schema.json takes it, one digit each."""
+import glob
 import json
 import re
 import sys
@@ -28,7 +29,9 @@ known = {name for name, places in rows if places.strip() != "OP_ON_RESULT"}
 if listed != known:
     print(f"attributes differ: {sorted(listed ^ known)}")
     sys.exit(1)
-for name in sys.argv[1:]:
+for name in sorted(glob.glob("policy/*.json")):
+    if name == "policy/schema.json":
+        continue
     with open(name, encoding="utf-8") as f:
         validator.validate(json.load(f))
 print("done")

@@ -48,9 +48,7 @@ static void test_loader(void **state)
 
 static void test_schema_agrees(void **state)
 {
-	FILE *f = popen("python3 -W ignore tests/unit/policy/schema.py policy/read-only.json "
-			"policy/observe-all.json policy/demo.json",
-			"r");
+	FILE *f = popen("python3 -W ignore tests/unit/policy/schema.py", "r");
 	size_t n = 0;
 	char line[64] = "";
 
