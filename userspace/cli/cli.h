@@ -28,7 +28,7 @@ struct cli_command {
 
 extern const struct cli_command cli_cmd_daemon, cli_cmd_run, cli_cmd_attach, cli_cmd_detach,
 	cli_cmd_agents, cli_cmd_status, cli_cmd_sessions, cli_cmd_show, cli_cmd_replay,
-	cli_cmd_search, cli_cmd_policy;
+	cli_cmd_search, cli_cmd_policy, cli_cmd_approvals, cli_cmd_approve, cli_cmd_deny;
 
 /* Prints usage and help to stdout (--help) or, with a problem, the problem and how to get help to
  * stderr. Returns CLI_OK or CLI_USAGE. */
