@@ -12,6 +12,8 @@ static const unsigned effect_risk[OP_EFFECT_COUNT] = {
 	50 /* admin */, 0 /* session */, 50 /* unknown */,
 };
 
+enum { MORE_VERBS_MAX = 8 }; /* DELETE UPDATE MERGE INSERT are all that handlers name */
+
 /* What of an operation rules ask for, looked up once. */
 struct facts {
 	const struct policy *p;
@@ -21,6 +23,10 @@ struct facts {
 	bool declared; /* unknown functions count as the policy declares them */
 	unsigned protocol; /* PROTOCOL_COUNT: one that no policy names */
 	unsigned verb; /* as policy_index_verb */
+	/* The other verbs of a statement, its attribute "verbs": PREPARE x AS DELETE is both. */
+	struct slice more[MORE_VERBS_MAX];
+	unsigned more_verb[MORE_VERBS_MAX];
+	size_t n_more;
 	size_t target; /* SIZE_MAX: none */
 	struct slice path, host;
 	bool has_path, has_host;
@@ -48,6 +54,20 @@ static struct slice host_alone(struct slice s)
 	return s;
 }
 
+static void more_verbs(struct slice list, struct facts *f)
+{
+	while (list.len && f->n_more < MORE_VERBS_MAX) {
+		ptrdiff_t space = slice_chr(list, ' ');
+		struct slice word = slice_head(list, space < 0 ? list.len : (size_t)space);
+
+		list = slice_from(list, MIN(word.len + 1, list.len));
+		if (!word.len || slice_ieq(word, f->op->verb))
+			continue;
+		f->more[f->n_more] = word;
+		f->more_verb[f->n_more++] = policy_index_verb(&f->p->verbs, word);
+	}
+}
+
 static void facts_gather(const struct policy *p, const struct policy_target *t,
 			 const struct identity *id, const struct op *op, struct facts *ret)
 {
@@ -65,6 +85,9 @@ static void facts_gather(const struct policy *p, const struct policy_target *t,
 	       strcmp(op->protocol, policy_protocol_names[f.protocol]) != 0)
 		f.protocol++;
 	f.verb = policy_index_verb(&p->verbs, op->verb);
+	a = op_attr_find(op, "verbs");
+	if (a && a->type == OP_ATTR_TEXT)
+		more_verbs(a->s, &f);
 	f.target = SIZE_MAX;
 	if (t && p->n_targets) {
 		const struct target *target = (const struct target *)t;
@@ -155,14 +178,27 @@ static bool target_listed(const struct rule *r, size_t target)
 	return false;
 }
 
-static bool verb_listed(const struct rule *r, const struct facts *f)
+static bool verb_listed(const struct rule *r, unsigned verb, struct slice word)
 {
-	if (f->verb < VERBS_INDEXED)
-		return r->verb_bits >> f->verb & 1;
+	if (verb < VERBS_INDEXED)
+		return r->verb_bits >> verb & 1;
 	for (size_t i = 0; i < r->n_verbs; i++)
-		if (slice_ieq(r->verbs[i], f->op->verb))
+		if (slice_ieq(r->verbs[i], word))
 			return true;
 	return false;
+}
+
+/* As with effects: a restriction holds when any verb is listed, a permission when all are. */
+static bool verbs_match(const struct rule *r, const struct facts *f, enum manner how)
+{
+	bool any = how == BROAD;
+
+	if (verb_listed(r, f->verb, f->op->verb) == any)
+		return any;
+	for (size_t i = 0; i < f->n_more; i++)
+		if (verb_listed(r, f->more_verb[i], f->more[i]) == any)
+			return any;
+	return !any;
 }
 
 static bool path_match(const struct rule *r, const struct facts *f, enum manner how)
@@ -207,7 +243,7 @@ static bool rule_match(const struct rule *r, const struct facts *f)
 		return false;
 	if (r->n_targets && (f->target == SIZE_MAX || !target_listed(r, f->target)))
 		return false;
-	if (r->n_verbs && !verb_listed(r, f))
+	if (r->n_verbs && !verbs_match(r, f, how))
 		return false;
 	if (!bits_match(r->effects, f->effects, how))
 		return false;
@@ -260,8 +296,11 @@ static void scan_sets(struct scan *s)
 	const uint64_t *target = x->target && f->target != SIZE_MAX ? x->target[f->target] : NULL;
 
 	for (size_t w = 0; w < x->words && w * 64 < s->best; w++) {
-		uint64_t effect = 0, set = protocol[w] & verb[w];
+		uint64_t effect = 0, set = verb[w];
 
+		for (size_t i = 0; i < f->n_more; i++)
+			set |= x->verb[f->more_verb[i]][w];
+		set &= protocol[w];
 		set &= f->path_ambiguous ? x->general[w] | x->path_all[w] : x->general[w];
 		if (target)
 			set &= target[w] | x->no_target[w];

@@ -252,6 +252,37 @@ static const char *judge_attr(struct op_attr a)
 	return judge_op(&op);
 }
 
+static const char *judge_verbs(const char *verb, const char *verbs)
+{
+	struct op_attr a = { "verbs", OP_ATTR_TEXT, { .s = slice_str(verbs) } };
+	struct op op = { .protocol = "postgres",
+			 .verb = slice_str(verb),
+			 .effects = OP_WRITE,
+			 .attrs = &a,
+			 .n_attrs = *verbs ? 1 : 0 };
+
+	return judge_op(&op);
+}
+
+/* A statement that holds others is met by rules on each of them, and allowed only by rules on all. */
+static void test_verbs_inside(void **state)
+{
+	set = must_compile_rules("block", "{\"id\":\"d\",\"verdict\":\"block\",\"when\":"
+					  "{\"verb\":[\"DELETE\"]}},"
+					  "{\"id\":\"p\",\"verdict\":\"allow\",\"when\":"
+					  "{\"verb\":[\"PREPARE\", \"INSERT\"]}}");
+	assert_string_equal(judge_verbs("PREPARE", ""), "allow p");
+	assert_string_equal(judge_verbs("PREPARE", "INSERT"), "allow p");
+	assert_string_equal(judge_verbs("PREPARE", "DELETE"), "block d");
+	assert_string_equal(judge_verbs("COPY", "DELETE INSERT"), "block d");
+	assert_string_equal(judge_verbs("COPY", "INSERT DELETE"), "block d");
+	assert_string_equal(judge_verbs("prepare", "delete"), "block d");
+	assert_string_equal(judge_verbs("DELETE", "DELETE UPDATE"), "block d");
+	/* UPDATE and COPY are in no rule: what allows the rest does not allow these. */
+	assert_string_equal(judge_verbs("PREPARE", "UPDATE"), "block target:any");
+	assert_string_equal(judge_verbs("COPY", "INSERT"), "block target:any");
+}
+
 static void test_attributes(void **state)
 {
 	set = must_compile_rules("allow", "{\"id\":\"w\",\"verdict\":\"block\",\"when\":"
@@ -384,9 +415,8 @@ static void test_index_agrees_with_a_plain_walk(void **state)
 					 .n_objects = rnd(4),
 					 .attrs = &attr,
 					 .n_attrs = rnd(2) };
-			struct verdict got,
-				want = { .kind = VERDICT_ALLOW,
-					 .rule = t ? "target:any" : "default" };
+			struct verdict got, want = { .kind = VERDICT_ALLOW,
+						     .rule = t ? "target:any" : "default" };
 
 			if (!t)
 				want.kind = VERDICT_BLOCK;
@@ -433,6 +463,7 @@ int main(void)
 		T(test_an_ambiguous_path_is_never_permitted),
 		T(test_hosts),
 		T(test_attributes),
+		T(test_verbs_inside),
 		T(test_too_many_objects_are_refused),
 		T(test_defaults_and_targets),
 		T(test_index_agrees_with_a_plain_walk),
