@@ -14,6 +14,8 @@
 #include "daemon/warden_int.h"
 
 #define SWEEP_NS NSEC_PER_SEC
+#define FLOWS_SWEEP_NS (60 * NSEC_PER_SEC)
+#define FLOWS_AGE_S 300 /* longer than a proxy is ever down, or a full accept queue is tried again */
 #define STOP_TIMEOUT_NS (10 * NSEC_PER_SEC) /* the proxy's, to close its sessions */
 
 enum { TURN_EVENTS = 32, TICK_MS = 250 };
@@ -87,6 +89,17 @@ static void signals_read(struct warden *w)
 	}
 }
 
+/* What connects left in the map that ended before anybody accepted them. */
+static void flows_sweep(struct warden *w)
+{
+	int n = bpfctl_sweep_flows(w->bpf, FLOWS_AGE_S);
+
+	if (n > 0)
+		log_info("flow records of connections that nobody accepted are removed count=%d", n);
+	else if (n < 0)
+		log_warn("cannot sweep flow records error=\"%s\"", strerror(-n));
+}
+
 static void turn(struct warden *w)
 {
 	struct epoll_event events[TURN_EVENTS];
@@ -117,6 +130,10 @@ static void turn(struct warden *w)
 	if (now >= w->next_sweep_ns) {
 		w->next_sweep_ns = now + SWEEP_NS;
 		agents_sweep(w);
+	}
+	if (now >= w->next_flows_ns) {
+		w->next_flows_ns = now + FLOWS_SWEEP_NS;
+		flows_sweep(w);
 	}
 }
 

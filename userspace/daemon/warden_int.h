@@ -104,7 +104,7 @@ struct warden {
 	gid_t control_group; /* may use some of the control socket; 0 = root alone */
 	char boot_id[37];
 	char pin_dir[4096];
-	__u64 started_ns, next_sweep_ns, last_id;
+	__u64 started_ns, next_sweep_ns, next_flows_ns, last_id;
 	bool stopping;
 	int exit_status; /* >= 0: leave the loop */
 	struct proxy proxy;

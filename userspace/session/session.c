@@ -779,6 +779,18 @@ static void audit_direct_dial(struct worker *w, const struct addr *peer, const s
 		log_error("a direct dial of the listener could not be recorded");
 }
 
+/* Descriptors are finite. Whoever uses them up must not fill the store and the log as well. */
+static void refuse_overload(struct worker *w, const struct weir_flow *flow)
+{
+	static struct log_limit limit;
+	unsigned dropped;
+
+	if (log_limit_pass(&limit, 1, &dropped))
+		log_warn("too many connections, refused cgroup_id=%llu open=%llu dropped=%u",
+			 (unsigned long long)flow->cgroup_id,
+			 (unsigned long long)w->stats.sessions_open, dropped);
+}
+
 void session_start(struct worker *w, int fd, const struct addr *peer, const struct addr *local,
 		   uint64_t netns_cookie)
 {
@@ -792,6 +804,12 @@ void session_start(struct worker *w, int fd, const struct addr *peer, const stru
 	memcpy(key.dst_ip, local->ip, sizeof(key.dst_ip));
 	if (bpfctl_flow_take(w->cfg.flows_fd, &key, &flow) < 0) {
 		audit_direct_dial(w, peer, local, netns_cookie);
+		sock_close_reset(fd);
+		return;
+	}
+	/* Only now: a record that is left behind takes a place in the map from everybody. */
+	if (w->stats.sessions_open >= w->cfg.max_sessions) {
+		refuse_overload(w, &flow);
 		sock_close_reset(fd);
 		return;
 	}

@@ -118,10 +118,6 @@ static void accept_some(struct worker *w, struct listener *l)
 					 strerror(-fd), dropped);
 			return;
 		}
-		if (w->stats.sessions_open >= w->cfg.max_sessions) {
-			sock_close_reset(fd);
-			continue;
-		}
 		session_start(w, fd, &peer, &local, l->netns_cookie);
 	}
 }
