@@ -61,6 +61,7 @@ static void print_policies(const json_t *o)
 static void print_table(const json_t *o)
 {
 	json_t *proxy = json_object_get(o, "proxy"), *kernel = json_object_get(o, "kernel"), *v;
+	json_t *notifier = json_object_get(o, "notifier"); /* only with webhooks */
 	long long up = num(o, "uptime_s");
 	const char *key;
 	size_t i;
@@ -79,6 +80,14 @@ static void print_table(const json_t *o)
 	json_object_foreach(proxy, key, v)
 		if (json_is_integer(v) && strcmp(key, "pid") != 0 && strcmp(key, "restarts") != 0)
 			print_number(key, (long long)json_integer_value(v));
+	if (notifier) {
+		printf("\nnotifier:            pid %lld, %s, %lld restarts\n", num(notifier, "pid"),
+		       text(notifier, "state"), num(notifier, "restarts"));
+		json_object_foreach(notifier, key, v)
+			if (json_is_integer(v) && strcmp(key, "pid") != 0 &&
+			    strcmp(key, "restarts") != 0)
+				print_number(key, (long long)json_integer_value(v));
+	}
 	printf("\nkernel:\n");
 	json_object_foreach(kernel, key, v)
 		print_number(key, (long long)json_integer_value(v));

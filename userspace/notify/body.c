@@ -91,9 +91,7 @@ static json_t *held_object(const struct body_held *h, bool scalars_only)
 			break;
 		if (is_reserved(key))
 			continue;
-		/* "agent" is small whatever the operation is, and without it a body says little. */
-		if (scalars_only && (json_is_array(v) || json_is_object(v)) &&
-		    strcmp(key, "agent") != 0)
+		if (scalars_only && (json_is_array(v) || json_is_object(v)))
 			continue;
 		fine = json_object_set_new(o, key, copy_cut(v, &cut)) == 0;
 	}
@@ -181,12 +179,9 @@ static int add_field(json_t *fields, const char *label, const char *s)
 /* By what an agent is known to people: its container or else its cgroup. */
 static const char *agent_name(const json_t *op)
 {
-	const json_t *agent = json_object_get(op, "agent");
-	const char *s = text_of(agent, "container");
+	const char *s = text_of(op, "container");
 
-	if (json_is_string(agent))
-		return json_string_value(agent);
-	return *s ? s : text_of(agent, "cgroup");
+	return *s ? s : text_of(op, "cgroup");
 }
 
 static int append(json_t *list, json_t *take)

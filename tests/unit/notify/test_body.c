@@ -8,7 +8,7 @@
 
 static const char op_text[] =
 	"{\"time\": \"2026-01-01T00:00:00Z\", \"deadline\": \"2026-01-01T00:10:00Z\","
-	" \"agent\": {\"cgroup\": \"/agents/a\", \"container\": \"\"}, \"target\": \"orders-db\","
+	" \"cgroup\": \"/agents/a\", \"labels\": {\"team\": \"x\"}, \"target\": \"orders-db\","
 	" \"protocol\": \"postgres\", \"verb\": \"DELETE\", \"effects\": [\"delete\"],"
 	" \"text\": \"DELETE FROM t <!channel> *x* ```\", \"risk\": 40, \"rule\": \"unbounded\","
 	" \"message\": \"No WHERE & no limit\", \"count\": 1,"
@@ -16,7 +16,8 @@ static const char op_text[] =
 
 static json_t *parse(struct buf *b)
 {
-	json_t *o = json_loadb((const char *)buf_peek(b).ptr, buf_len(b), JSON_REJECT_DUPLICATES, NULL);
+	json_t *o =
+		json_loadb((const char *)buf_peek(b).ptr, buf_len(b), JSON_REJECT_DUPLICATES, NULL);
 
 	assert_non_null(o);
 	return o;
@@ -42,7 +43,7 @@ static void test_json(void **state)
 	assert_string_equal(str(got, "event"), "held");
 	assert_string_equal(str(got, "id"), "01ABC");
 	assert_string_equal(str(got, "text"), "DELETE FROM t <!channel> *x* ```");
-	assert_string_equal(str(json_object_get(got, "agent"), "cgroup"), "/agents/a");
+	assert_string_equal(str(json_object_get(got, "labels"), "team"), "x");
 	assert_int_equal(json_integer_value(json_object_get(got, "risk")), 40);
 	assert_null(json_object_get(got, "cut"));
 	answer = json_object_get(got, "answer");
@@ -142,9 +143,9 @@ static void test_slack(void **state)
 	assert_string_equal(str(actions, "type"), "actions");
 	assert_string_equal(str(json_array_get(json_object_get(actions, "elements"), 0), "value"),
 			    "01ABC f00d");
-	assert_string_equal(str(json_array_get(json_object_get(actions, "elements"), 1),
-				"action_id"),
-			    "weir_deny");
+	assert_string_equal(
+		str(json_array_get(json_object_get(actions, "elements"), 1), "action_id"),
+		"weir_deny");
 	json_decref(got);
 	h.token = NULL;
 	buf_clear(&b);
@@ -166,7 +167,9 @@ static void test_slack(void **state)
 
 static void test_settled(void **state)
 {
-	struct body_settled s = { .id = "01ABC", .how = "denied", .who = "alice@chat", .reason = "<no>" };
+	struct body_settled s = {
+		.id = "01ABC", .how = "denied", .who = "alice@chat", .reason = "<no>"
+	};
 	struct buf b;
 	json_t *got;
 
@@ -181,8 +184,7 @@ static void test_settled(void **state)
 	buf_clear(&b);
 	assert_int_equal(body_settled_slack(&s, &b), 0);
 	got = parse(&b);
-	assert_string_equal(str(got, "text"),
-			    "Operation 01ABC: denied by alice@chat: &lt;no&gt;");
+	assert_string_equal(str(got, "text"), "Operation 01ABC: denied by alice@chat: &lt;no&gt;");
 	assert_int_equal(check_texts(got), 1);
 	json_decref(got);
 	s.who = "\xff";
@@ -199,17 +201,16 @@ static void test_signature(void **state)
 	assert_int_equal(body_sign(SLICE("a key of this test"), "1767225600",
 				   SLICE("{\"event\":\"held\"}"), got),
 			 0);
-	assert_string_equal(got, "v1=fbf020c4eb27754e6b75f4f18561a55f0e110aadf6653dc160ab1af25ce1b191");
+	assert_string_equal(got,
+			    "v1=fbf020c4eb27754e6b75f4f18561a55f0e110aadf6653dc160ab1af25ce1b191");
 	assert_int_equal(body_sign(SLICE_NONE, "1", SLICE("{}"), got), -EINVAL);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_json),
-		cmocka_unit_test(test_long_things_are_cut),
-		cmocka_unit_test(test_slack),
-		cmocka_unit_test(test_settled),
+		cmocka_unit_test(test_json),      cmocka_unit_test(test_long_things_are_cut),
+		cmocka_unit_test(test_slack),     cmocka_unit_test(test_settled),
 		cmocka_unit_test(test_signature),
 	};
 

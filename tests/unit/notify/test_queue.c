@@ -79,7 +79,9 @@ static void test_a_slow_webhook_takes_its_places_only(void **state)
 
 static void test_the_pauses(void **state)
 {
-	static const uint64_t full_ms[] = { 500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000 };
+	static const uint64_t full_ms[] = {
+		500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000
+	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(full_ms); i++) {
 		assert_int_equal(queue_pause_ns(i + 1, 0, 0), full_ms[i] * 1000000);
@@ -160,8 +162,9 @@ static void test_full_by_bytes(void **state)
 	struct delivery *d;
 	char *b = body_of(QUEUE_BYTES_MAX);
 
-	assert_int_equal(queue_push(&q, 0, DELIVERY_HELD, "x", b, (size_t)QUEUE_BYTES_MAX + 1, 0, 1),
-			 -EMSGSIZE);
+	assert_int_equal(
+		queue_push(&q, 0, DELIVERY_HELD, "x", b, (size_t)QUEUE_BYTES_MAX + 1, 0, 1),
+		-EMSGSIZE);
 	assert_int_equal(queue_push(&q, 0, DELIVERY_HELD, "x", b, QUEUE_BYTES_MAX, 0, SEC), 0);
 	d = queue_next(&q, 0);
 	b = body_of(1);

@@ -62,7 +62,8 @@ static void test_ends(void **state)
 	assert_string_equal(how, "expired");
 	/* After a while nobody remembers. */
 	assert_int_equal(tokens_mint(t, "op-3", 9999 * SEC, 101 * SEC + TOKENS_KEPT_NS, more), 0);
-	assert_int_equal(tokens_check(t, "op-1", toks[0], 101 * SEC + TOKENS_KEPT_NS, &how), -EACCES);
+	assert_int_equal(tokens_check(t, "op-1", toks[0], 101 * SEC + TOKENS_KEPT_NS, &how),
+			 -EACCES);
 	tokens_settle_all(t, "gone", 102 * SEC);
 	assert_int_equal(tokens_spend(t, "op-3", more[0], "", 102 * SEC), -ENOENT);
 	tokens_free(t);
