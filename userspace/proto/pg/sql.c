@@ -47,6 +47,7 @@ struct pg_sql {
 	uint8_t *scratch; /* the normal form of the text at hand */
 	size_t scratch_cap;
 	struct pg_sql_stats stats;
+	struct pg_known *known; /* NULL: no catalogue */
 };
 
 /* ---- cache ---------------------------------------------------------------------------------- */
@@ -106,12 +107,18 @@ static void cache_drop(struct pg_sql *s, struct entry *e)
 	entry_unref(e);
 }
 
+static void cache_clear(struct pg_sql *s)
+{
+	list_foreach(n, &s->lru)
+		cache_drop(s, container_of(n, struct entry, lru));
+}
+
 struct pg_sql *pg_sql_free(struct pg_sql *s)
 {
 	if (!s)
 		return NULL;
-	list_foreach(n, &s->lru)
-		cache_drop(s, container_of(n, struct entry, lru));
+	cache_clear(s);
+	(void)pg_known_free(s->known); /* returns NULL */
 	arena_done(&s->arena);
 	free(s->buckets);
 	free(s->scratch);
@@ -165,7 +172,7 @@ struct draft {
 	size_t n_stmts;
 	bool parsed;
 	bool literal; /* another literal could mean other facts */
-	bool limit;   /* another number in LIMIT could */
+	bool limit; /* another number in LIMIT could */
 };
 
 static void *tree_alloc(void *arena, size_t size)
@@ -202,7 +209,7 @@ static bool is_margin(uint8_t c)
 static int draft_stmt(struct pg_sql *s, struct slice text, const PgQuery__RawStmt *raw,
 		      struct draft *d, struct pg_stmt *ret)
 {
-	struct pg_walk w = { .arena = &s->arena };
+	struct pg_walk w = { .arena = &s->arena, .known = s->known };
 	struct op_attr *attrs;
 	size_t from = raw->stmt_location > 0 ? (size_t)raw->stmt_location : 0;
 	size_t len;
@@ -531,5 +538,50 @@ int pg_sql_facts(struct pg_sql *s, struct slice text, const struct pg_sql_mode *
 	if (r < 0)
 		return r;
 	*ret = &e->facts;
+	return 0;
+}
+
+/* Each view by itself: what is behind those that it reads is found when it is asked for. */
+static int known_read_views(struct pg_sql *s, struct pg_known *k)
+{
+	for (size_t i = 0; i < pg_known_views(k); i++) {
+		struct slice view = pg_known_view(k, i);
+		const struct pg_facts *f;
+		int r;
+
+		if (!view.len)
+			continue;
+		r = pg_sql_facts(s, view, NULL, &f);
+		if (r < 0)
+			return r;
+		r = pg_known_view_set(k, i, f);
+		pg_facts_unref(f);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int pg_sql_set_catalog(struct pg_sql *s, const struct pg_catalog *c)
+{
+	_cleanup_(pg_known_free_p) struct pg_known *known = NULL;
+	struct pg_known *old = s->known;
+	int r = 0;
+
+	if (c) {
+		r = pg_known_new(c, &known);
+		if (r < 0)
+			return r;
+		/* By the new names already: a view may call somebody's abs(). */
+		s->known = known;
+		cache_clear(s);
+		r = known_read_views(s, known);
+		s->known = old;
+	}
+	cache_clear(s);
+	if (r < 0)
+		return r;
+	(void)pg_known_free(old); /* returns NULL */
+	s->known = TAKE_PTR(known);
 	return 0;
 }

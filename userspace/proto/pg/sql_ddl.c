@@ -88,9 +88,21 @@ uint32_t pg_type_effects(PgQuery__ObjectType t)
 	case PG_QUERY__OBJECT_TYPE__OBJECT_LANGUAGE:
 	case PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER:
 	case PG_QUERY__OBJECT_TYPE__OBJECT_RULE:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_OPERATOR:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_OPCLASS:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_OPFAMILY:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_AMOP:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_AMPROC:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_ACCESS_METHOD:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_CAST:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_CONVERSION:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_TRANSFORM:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_TSPARSER:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_TSTEMPLATE:
 	case PG_QUERY__OBJECT_TYPE__OBJECT_EXTENSION: return OP_SCHEMA | OP_EXEC;
 	case PG_QUERY__OBJECT_TYPE__OBJECT_EVENT_TRIGGER: return OP_SCHEMA | OP_EXEC | OP_ADMIN;
-	case PG_QUERY__OBJECT_TYPE__OBJECT_FDW:
+	case PG_QUERY__OBJECT_TYPE__OBJECT_FDW: return OP_SCHEMA | OP_EXEC | OP_NETWORK;
+	case PG_QUERY__OBJECT_TYPE__OBJECT_DATABASE: return OP_SCHEMA | OP_ADMIN;
 	case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_SERVER:
 	case PG_QUERY__OBJECT_TYPE__OBJECT_FOREIGN_TABLE: return OP_SCHEMA | OP_NETWORK;
 	case PG_QUERY__OBJECT_TYPE__OBJECT_USER_MAPPING: return OP_SCHEMA | OP_NETWORK | OP_GRANT;
@@ -290,6 +302,8 @@ static void walk_explain(struct pg_walk *w, const PgQuery__ExplainStmt *e)
 	w->literal = true;
 	if (!w->n_attrs || strcmp(w->attrs[0].key, "explain") != 0)
 		pg_attr_text(w, "explain", slice_str(analyze ? "analyze" : "plan"));
+	/* The plan is answered. */
+	w->effects |= OP_READ;
 	if (analyze) {
 		/* It runs: everything, the verb as well, is that of what is explained. */
 		pg_walk_node(w, e->query);
@@ -360,11 +374,16 @@ static void walk_alter_table(struct pg_walk *w, const PgQuery__AlterTableStmt *a
 			continue;
 		}
 		c = a->cmds[i]->alter_table_cmd;
+		if (c->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE) {
+			pg_attr_bool(w, "cascade", true);
+			w->effects |= OP_DELETE | OP_UNKNOWN;
+		}
 		switch (c->subtype) {
 		case PG_QUERY__ALTER_TABLE_TYPE__AT_DropColumn:
 			w->effects |= OP_DELETE;
 			pg_attr_text(w, "action", SLICE("drop column"));
 			break;
+		case PG_QUERY__ALTER_TABLE_TYPE__AT_SetIdentity:
 		case PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType: w->effects |= OP_WRITE; break;
 		case PG_QUERY__ALTER_TABLE_TYPE__AT_ChangeOwner:
 			w->effects |= OP_GRANT;
@@ -419,9 +438,9 @@ static void walk_drop(struct pg_walk *w, const PgQuery__DropStmt *d)
 		access |= OP_DELETE;
 	pg_ddl(w, "DROP", pg_type_word(d->remove_type), pg_type_effects(d->remove_type) | access);
 	if (d->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE) {
-		/* Whatever depends on it goes too. */
+		/* Whatever depends on it goes too: tables, functions, policies, servers. */
 		pg_attr_bool(w, "cascade", true);
-		w->effects |= OP_DELETE;
+		w->effects |= OP_DELETE | OP_UNKNOWN;
 	}
 	for (size_t i = 0; i < d->n_objects; i++) {
 		const PgQuery__Node *n = d->objects[i];
@@ -444,8 +463,13 @@ static void walk_drop(struct pg_walk *w, const PgQuery__DropStmt *d)
 static void walk_truncate(struct pg_walk *w, const PgQuery__TruncateStmt *t)
 {
 	pg_ddl(w, "TRUNCATE", "table", OP_DELETE | OP_SCHEMA);
-	if (t->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE)
+	if (t->restart_seqs)
+		w->effects |= OP_WRITE;
+	if (t->behavior == PG_QUERY__DROP_BEHAVIOR__DROP_CASCADE) {
+		/* So do all tables that refer to it. */
 		pg_attr_bool(w, "cascade", true);
+		w->effects |= OP_UNKNOWN;
+	}
 	pg_walk_list_as(w, t->n_relations, t->relations, OP_DELETE | OP_SCHEMA);
 }
 
@@ -474,11 +498,12 @@ static void walk_transaction(struct pg_walk *w, const PgQuery__TransactionStmt *
 					     "ROLLBACK PREPARED" };
 
 	pg_verb(w, (unsigned)t->kind < ARRAY_SIZE(verbs) ? verbs[t->kind] : "BEGIN", OP_SESSION);
-	/* Undoing what another session has prepared, or making it last, is more than this session. */
+	/* Undoing what another session has prepared, or making it last, is more than this session, and
+	 * nothing of it can be seen here. */
 	if (t->kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_COMMIT_PREPARED)
-		w->effects |= OP_WRITE;
+		w->effects |= OP_WRITE | OP_UNKNOWN;
 	if (t->kind == PG_QUERY__TRANSACTION_STMT_KIND__TRANS_STMT_ROLLBACK_PREPARED)
-		w->effects |= OP_DELETE;
+		w->effects |= OP_DELETE | OP_UNKNOWN;
 }
 
 static void walk_comment_or_label(struct pg_walk *w, const char *v, PgQuery__ObjectType type,
@@ -527,7 +552,7 @@ static void walk_do_or_call(struct pg_walk *w, const PgQuery__Node *n)
 		if (n->call_stmt->funccall)
 			pg_walk_msg(w, &n->call_stmt->funccall->base);
 		/* Under the name of one of PostgreSQL's functions it is somebody's all the same. */
-		if (!n->call_stmt->funccall || !pg_func_is_undeclared(n->call_stmt->funccall))
+		if (!n->call_stmt->funccall || !pg_func_is_undeclared(w, n->call_stmt->funccall))
 			w->effects |= OP_EXEC | OP_UNKNOWN;
 	} else {
 		pg_verb(w, "DO", OP_EXEC | OP_UNKNOWN);

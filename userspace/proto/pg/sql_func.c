@@ -26,6 +26,7 @@ struct func {
 #define R OP_READ
 #define W OP_WRITE
 #define D OP_DELETE
+#define C OP_SCHEMA
 #define S OP_SESSION
 #define A OP_ADMIN
 #define F OP_FILE
@@ -125,7 +126,7 @@ static const struct func funcs[] = {
 	{ "pg_get_wal_resource_managers", R, ARG_NONE },
 	{ "pg_hba_file_rules", R | F | A, ARG_NONE },
 	{ "pg_ident_file_mappings", R | F | A, ARG_NONE },
-	{ "pg_import_system_collations", A | W, ARG_NONE },
+	{ "pg_import_system_collations", A | W | C, ARG_NONE },
 	{ "pg_indexes_size", R, ARG_NONE },
 	{ "pg_is_in_recovery", R, ARG_NONE },
 	{ "pg_is_wal_replay_paused", R, ARG_NONE },
@@ -161,7 +162,7 @@ static const struct func funcs[] = {
 	{ "pg_read_file", R | F, ARG_FILE },
 	{ "pg_read_file_old", R | F, ARG_FILE },
 	{ "pg_relation_size", R, ARG_NONE },
-	{ "pg_reload_conf", A, ARG_NONE },
+	{ "pg_reload_conf", A | F, ARG_NONE },
 	{ "pg_replication_origin_advance", A, ARG_NONE },
 	{ "pg_replication_origin_create", A, ARG_NONE },
 	{ "pg_replication_origin_drop", A | D, ARG_NONE },
@@ -232,6 +233,7 @@ static const struct func funcs[] = {
 #undef R
 #undef W
 #undef D
+#undef C
 #undef S
 #undef A
 #undef F
@@ -274,11 +276,15 @@ static void arg_object(struct pg_walk *w, const PgQuery__FuncCall *f, size_t n, 
 		w->effects |= OP_UNKNOWN;
 }
 
-bool pg_func_is_undeclared(const PgQuery__FuncCall *f)
+bool pg_func_is_undeclared(const struct pg_walk *w, const PgQuery__FuncCall *f)
 {
 	const char *name = f->n_funcname ? pg_string(f->funcname[f->n_funcname - 1]) : NULL;
 	const char *schema = f->n_funcname > 1 ? pg_string(f->funcname[f->n_funcname - 2]) : NULL;
 
+	/* PostgreSQL takes the overload whose types fit best. */
+	if ((!schema || strcmp(schema, "pg_catalog") != 0) &&
+	    pg_known_function(w->known, name, false))
+		return true;
 	if (!name || bsearch(name, funcs, ARRAY_SIZE(funcs), sizeof(funcs[0]), func_cmp))
 		return false;
 	return f->n_funcname > 2 || (schema && strcmp(schema, "pg_catalog") != 0) ||
@@ -287,32 +293,28 @@ bool pg_func_is_undeclared(const PgQuery__FuncCall *f)
 
 void pg_walk_func_call(struct pg_walk *w, const PgQuery__FuncCall *f)
 {
-	const char *name = NULL, *schema = NULL;
+	const char *name = f->n_funcname ? pg_string(f->funcname[f->n_funcname - 1]) : NULL;
+	const char *schema = f->n_funcname > 1 ? pg_string(f->funcname[f->n_funcname - 2]) : NULL;
 	const struct func *fn = NULL;
 	uint32_t effects;
-	bool undeclared = pg_func_is_undeclared(f);
 
-	if (f->n_funcname)
-		name = pg_string(f->funcname[f->n_funcname - 1]);
-	if (f->n_funcname > 1)
-		schema = pg_string(f->funcname[f->n_funcname - 2]);
-	if (name && f->n_funcname <= 2 && (!schema || strcmp(schema, "pg_catalog") == 0)) {
+	/* A contrib module in a schema of its own keeps the effects that its name promises. */
+	if (name)
 		fn = bsearch(name, funcs, ARRAY_SIZE(funcs), sizeof(funcs[0]), func_cmp);
-		effects = fn ? fn->effects : undeclared ? OP_EXEC | OP_UNKNOWN : OP_READ;
+	effects = fn ? fn->effects : 0;
+	if (pg_func_is_undeclared(w, f)) {
+		w->calls_undeclared = true;
+		w->effects |= effects;
+		effects |= OP_EXEC | OP_UNKNOWN;
+	} else if (!name || f->n_funcname > 2 || (schema && strcmp(schema, "pg_catalog") != 0)) {
+		effects |= OP_EXEC | OP_UNKNOWN;
+		w->effects |= effects;
 	} else {
-		effects = OP_EXEC | OP_UNKNOWN;
-		/* A contrib module in a schema of its own keeps the effects that its name promises. */
-		if (name)
-			fn = bsearch(name, funcs, ARRAY_SIZE(funcs), sizeof(funcs[0]), func_cmp);
-		if (fn)
-			effects |= fn->effects;
+		effects |= fn ? 0 : OP_READ;
+		w->effects |= effects;
 	}
 	if (effects & OP_UNKNOWN)
 		w->may_set_lexing = true;
-	if (undeclared)
-		w->calls_undeclared = true;
-	else
-		w->effects |= effects;
 	pg_add_names(w, "function", f->n_funcname, f->funcname, effects);
 	switch (fn ? fn->arg : ARG_NONE) {
 	case ARG_NONE: break;

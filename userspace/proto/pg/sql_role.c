@@ -88,7 +88,8 @@ bool pg_walk_role(struct pg_walk *w, const PgQuery__Node *n)
 		pg_add_role(w, n->reassign_owned_stmt->newrole, OP_GRANT);
 		return true;
 	case PG_QUERY__NODE__NODE_DROP_OWNED_STMT:
-		pg_verb(w, "DROP OWNED", OP_GRANT | OP_SCHEMA | OP_DELETE);
+		/* All that they own, whatever it is. */
+		pg_verb(w, "DROP OWNED", OP_GRANT | OP_SCHEMA | OP_DELETE | OP_UNKNOWN);
 		roles(w, n->drop_owned_stmt->n_roles, n->drop_owned_stmt->roles,
 		      OP_GRANT | OP_DELETE);
 		return true;

@@ -246,7 +246,8 @@ static const ProtobufCMessage *child_next(const ProtobufCMessage *m, unsigned *f
 			if (which != f->id)
 				continue;
 		}
-		memcpy(&child, base + f->offset, sizeof(child)); /* NOLINT(bugprone-sizeof-expression) */
+		memcpy(&child, base + f->offset,
+		       sizeof(child)); /* NOLINT(bugprone-sizeof-expression) */
 		child = node_msg(child);
 		if (child)
 			return child;
@@ -398,12 +399,24 @@ void pg_check_catalog(struct pg_walk *w, const PgQuery__RangeVar *rv)
 	if (qualified ? strcmp(rv->schemaname, "pg_catalog") != 0
 		      : strncmp(rv->relname, "pg_", 3) != 0)
 		return;
-	w->effects |= OP_SCHEMA | OP_GRANT | OP_ADMIN;
+	/* And functions, triggers, languages: anything. */
+	w->effects |= OP_SCHEMA | OP_GRANT | OP_ADMIN | OP_EXEC | OP_UNKNOWN;
 	if (strcmp(rv->relname, "pg_settings") == 0) {
 		/* a view whose UPDATE runs set_config */
-		w->effects |= OP_SESSION | OP_UNKNOWN;
+		w->effects |= OP_SESSION;
 		w->sets_lexing = true;
 	}
+}
+
+/* Views of PostgreSQL's own that read the server's files. */
+static void check_file_view(struct pg_walk *w, const PgQuery__RangeVar *rv)
+{
+	static const char *const views[] = { "pg_file_settings", "pg_hba_file_rules",
+					     "pg_ident_file_mappings" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(views); i++)
+		if (rv->relname && strcmp(rv->relname, views[i]) == 0)
+			w->effects |= OP_FILE | OP_ADMIN;
 }
 
 static void walk_select(struct pg_walk *w, const PgQuery__SelectStmt *s)
@@ -548,6 +561,7 @@ static void walk_range_var(struct pg_walk *w, const PgQuery__RangeVar *rv)
 	if (w->rel_access == OP_READ && scope_has(w, rv))
 		return;
 	pg_add_range_var(w, "table", rv, w->rel_access);
+	check_file_view(w, rv);
 	if (w->rel_access & OP_READ)
 		w->effects |= OP_READ;
 }
@@ -557,11 +571,33 @@ static void check_operator(struct pg_walk *w, size_t n, PgQuery__Node **name)
 {
 	const char *schema = n > 1 ? pg_string(name[0]) : NULL;
 
-	if (n > 1 && (n > 2 || !schema || strcmp(schema, "pg_catalog") != 0)) {
+	if (n > 1 ? n > 2 || !schema || strcmp(schema, "pg_catalog") != 0
+		  : n && pg_known_operator(w->known, pg_string(name[0]))) {
 		w->effects |= OP_EXEC | OP_UNKNOWN;
 		w->may_set_lexing = true;
 		pg_add_names(w, "operator", n, name, OP_EXEC | OP_UNKNOWN);
 	}
+}
+
+/* row.name calls the function of that name when the row has no such column. */
+static void check_notation(struct pg_walk *w, size_t n, PgQuery__Node **fields)
+{
+	const char *name = n ? pg_string(fields[n - 1]) : NULL;
+
+	if (!pg_known_function(w->known, name, true))
+		return;
+	w->calls_undeclared = true;
+	w->may_set_lexing = true;
+	pg_add_named(w, "function", name, OP_EXEC | OP_UNKNOWN);
+}
+
+static void check_type(struct pg_walk *w, const PgQuery__TypeName *t)
+{
+	if (!t->n_names || !pg_known_type(w->known, pg_string(t->names[t->n_names - 1])))
+		return;
+	w->effects |= OP_EXEC | OP_UNKNOWN;
+	w->may_set_lexing = true;
+	pg_add_names(w, "type", t->n_names, t->names, OP_EXEC | OP_UNKNOWN);
 }
 
 /* TABLESAMPLE takes a function of this name. */
@@ -738,6 +774,19 @@ void pg_walk_msg(struct pg_walk *w, const ProtobufCMessage *m)
 
 		walk_sample_method(w, t);
 		pg_walk_children(w, m);
+	} else if (w->known && d == &pg_query__column_ref__descriptor) {
+		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
+
+		check_notation(w, c->n_fields > 1 ? c->n_fields : 0, c->fields);
+	} else if (w->known && d == &pg_query__a__indirection__descriptor) {
+		const PgQuery__AIndirection *a = (const PgQuery__AIndirection *)m;
+
+		for (size_t i = 0; i < a->n_indirection; i++)
+			check_notation(w, 1, &a->indirection[i]);
+		pg_walk_children(w, m);
+	} else if (w->known && d == &pg_query__type_name__descriptor) {
+		check_type(w, (const PgQuery__TypeName *)m);
+		pg_walk_children(w, m);
 	} else if (d == &pg_query__locking_clause__descriptor) {
 		walk_locking(w, (const PgQuery__LockingClause *)m);
 	} else {
@@ -844,6 +893,7 @@ void pg_walk_stmt(struct pg_walk *w, const PgQuery__Node *stmt)
 		w->verb = "UNKNOWN";
 		w->effects |= OP_UNKNOWN;
 	}
+	pg_known_resolve(w->known, w);
 	if (w->calls_undeclared) {
 		if (!(w->effects & (OP_EXEC | OP_UNKNOWN)))
 			pg_attr_text(w, "unknown_by", SLICE("functions"));

@@ -14,6 +14,7 @@
 
 #include "base/arena.h"
 #include "sql.h"
+#include "sql_known.h"
 
 enum {
 	PG_WALK_DEPTH_MAX = 12000, /* nodes above one another; the scan before the parse keeps trees
@@ -26,6 +27,7 @@ struct pg_scope; /* the WITH queries that can be seen */
 
 struct pg_walk {
 	struct arena *arena;
+	const struct pg_known *known; /* NULL: no catalogue */
 	struct op_object *objects;
 	size_t n_objects, cap_objects;
 	struct op_attr attrs[PG_WALK_ATTRS_MAX];
@@ -52,7 +54,7 @@ enum {
 	PG_DML_DELETE = 16
 };
 
-/* All of one statement. w is zeroed but for arena. */
+/* All of one statement. w is zeroed but for arena and known. */
 void pg_walk_stmt(struct pg_walk *w, const PgQuery__Node *stmt);
 
 /* Pieces that the parts share. Any pointer may be NULL. */
@@ -82,7 +84,7 @@ uint32_t pg_type_effects(PgQuery__ObjectType t);
 
 void pg_walk_func_call(struct pg_walk *w, const PgQuery__FuncCall *f);
 /* Is it neither PostgreSQL's own nor of a name that Weir knows from contrib? */
-bool pg_func_is_undeclared(const PgQuery__FuncCall *f);
+bool pg_func_is_undeclared(const struct pg_walk *w, const PgQuery__FuncCall *f);
 /* SET, RESET and set_config(name, …). args may be empty; name NULL: cannot be read. */
 void pg_walk_setting(struct pg_walk *w, const char *name, size_t n_args, PgQuery__Node **args);
 
