@@ -119,6 +119,7 @@ static const struct {
 	{ "explain", policy_explain_run },
 	{ "test", policy_test_run },
 	{ "replay", policy_replay_run },
+	{ "learn", policy_learn_run },
 	{ "show", policy_show_run },
 	{ "reload", policy_reload_run },
 };
@@ -126,7 +127,7 @@ static const struct {
 static int policy_run(const struct cli_command *cmd, int argc, char **argv)
 {
 	if (argc < 2)
-		return cli_usage(cmd, "check, explain, test, replay, show or reload?");
+		return cli_usage(cmd, "check, explain, test, replay, learn, show or reload?");
 	for (size_t i = 0; i < ARRAY_SIZE(subcommands); i++)
 		if (strcmp(argv[1], subcommands[i].name) == 0)
 			return subcommands[i].run(cmd, argc - 1, argv + 1);

@@ -14,5 +14,7 @@ int policy_reload_run(const struct cli_command *cmd, int argc, char **argv);
 
 /* Options of a subcommand beside those of cli/filter.h: taken out of argv before that reads it. */
 bool policy_flag_take(int *argc, char **argv, const char *name);
+/* "--name VALUE" or "--name=VALUE"; otherwise what it is without. */
+const char *policy_value_take(int *argc, char **argv, const char *name, const char *without);
 
 #endif

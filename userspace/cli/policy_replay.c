@@ -168,6 +168,31 @@ bool policy_flag_take(int *argc, char **argv, const char *name)
 	return false;
 }
 
+const char *policy_value_take(int *argc, char **argv, const char *name, const char *without)
+{
+	size_t len = strlen(name);
+
+	for (int i = 1; i < *argc && strcmp(argv[i], "--") != 0; i++) {
+		const char *value = argv[i] + len;
+		int n = 1;
+
+		if (strncmp(argv[i], name, len) != 0)
+			continue;
+		if (*value == '\0' && i + 1 < *argc) {
+			value = argv[i + 1];
+			n = 2;
+		} else if (*value == '=' && len > 2) {
+			value++;
+		} else {
+			continue;
+		}
+		memmove(&argv[i], &argv[i + n], (size_t)(*argc - i - n + 1) * sizeof(*argv));
+		*argc -= n;
+		return value;
+	}
+	return without;
+}
+
 int policy_replay_run(const struct cli_command *cmd, int argc, char **argv)
 {
 	struct replay x = { .all = policy_flag_take(&argc, argv, "--all") };
