@@ -36,5 +36,32 @@ flows_left() {
 is "$(flows_left)" 0 \
 	"  … and leaves no flow records behind"
 is "$(run_agent psql -XAt -d postgres -c 'select 42')" 42 "others are served again"
+
+# What a proxy that was taken over could do to root, who reads the store that it writes.
+stop_weir
+precious=$tmp/precious
+owner=$(stat -c %u "$WEIR_STORE")
+as_owner() {
+	setpriv --reuid "$owner" --regid "$owner" --clear-groups "$@"
+}
+like "$(store sessions --limit 1)" '"session"|"id"' "root reads a store of another user"
+for file in lock.mdb data.mdb journal writer.lock; do
+	echo precious > "$precious"
+	chmod 600 "$precious"
+	as_owner mv "$WEIR_STORE/$file" "$WEIR_STORE/$file.kept"
+	as_owner ln -s "$precious" "$WEIR_STORE/$file"
+	timeout 10 "$weir" sessions > /dev/null 2>&1
+	is "$(cat "$precious")" precious "$file that leads elsewhere: root does not write there"
+	rm "$WEIR_STORE/$file" "$precious"
+	as_owner ln -s "$tmp/made" "$WEIR_STORE/$file"
+	timeout 10 "$weir" sessions > /dev/null 2>&1
+	is "$([ -e "$tmp/made" ] && echo made)" "" "  … nor makes it"
+	rm -f "$WEIR_STORE/$file" "$tmp/made"
+	as_owner mkfifo "$WEIR_STORE/$file"
+	timeout 10 "$weir" sessions > /dev/null 2>&1
+	unlike "$?" "^124\$" "$file that never opens does not stop root"
+	rm -f "$WEIR_STORE/$file"
+	as_owner mv "$WEIR_STORE/$file.kept" "$WEIR_STORE/$file"
+done
 daemon_clean "no sanitizer spoke"
 done_testing

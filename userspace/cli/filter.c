@@ -151,10 +151,10 @@ int cli_filter_parse(const struct cli_command *cmd, int argc, char **argv, enum 
 	return CLI_GO_ON;
 }
 
-int cli_store_open(const struct cli_filter *f, struct store **ret)
+static int open_store(const struct cli_filter *f, bool for_good, struct store **ret)
 {
 	struct store_config cfg = { .dir = cli_store_dir(f->store), .mode = STORE_READ };
-	int r = store_open(&cfg, ret);
+	int r = cli_store_open_owned(&cfg, for_good, ret);
 
 	if (!r)
 		return 0;
@@ -168,6 +168,16 @@ int cli_store_open(const struct cli_filter *f, struct store **ret)
 		return cli_fail(CLI_UNREACHABLE, "%s: you may not read this store; try as root",
 				cfg.dir);
 	return cli_fail(CLI_UNREACHABLE, "%s: %s", cfg.dir, store_strerror(r));
+}
+
+int cli_store_open(const struct cli_filter *f, struct store **ret)
+{
+	return open_store(f, false, ret);
+}
+
+int cli_store_open_only(const struct cli_filter *f, struct store **ret)
+{
+	return open_store(f, true, ret);
 }
 
 static int find_nth(struct store *s, uint64_t n, char id[ULID_TEXT_MAX])

@@ -43,8 +43,12 @@ int cli_filter_parse(const struct cli_command *cmd, int argc, char **argv, enum 
 	"  --store DIR        another store than $WEIR_STORE or /var/lib/weir/store\n"          \
 	"  --json             one JSON object a line\n"
 
-/* 0 with an open store, or CLI_UNREACHABLE after saying why. */
+/* 0 with an open store, or CLI_UNREACHABLE after saying why. Root opens it as the user it belongs to. */
 int cli_store_open(const struct cli_filter *f, struct store **ret);
+/* The same, and root stays that user: for commands that need nothing else from then on. */
+int cli_store_open_only(const struct cli_filter *f, struct store **ret);
+/* Both, without words: 0 or as store_open. */
+int cli_store_open_owned(const struct store_config *cfg, bool for_good, struct store **ret);
 /* A session by ID prefix, "latest" or "@N" (the N-th newest). 0, or the exit status after saying why. */
 int cli_session_find(const struct cli_command *cmd, struct store *s, const char *what,
 		     struct store_session *ret, void **ret_mem);

@@ -196,7 +196,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return cli_usage(cmd, "name one session: an id from `weir sessions`, or latest");
 	if (f.step && f.no_wait)
 		return cli_usage(cmd, "--step and --no-wait exclude each other");
-	r = cli_store_open(&f, &s);
+	r = cli_store_open_only(&f, &s);
 	if (r)
 		return r;
 	r = cli_session_find(cmd, s, argv[optind], &sess, &mem);

@@ -184,7 +184,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return cli_usage(cmd, "say which words to search for");
 	f.query.words = (const char *const *)argv + optind;
 	f.query.n_words = (size_t)(argc - optind);
-	r = cli_store_open(&f, &s);
+	r = cli_store_open_only(&f, &s);
 	if (r)
 		return r;
 	r = search(s, &f);

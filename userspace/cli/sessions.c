@@ -96,7 +96,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return cli_usage(
 			cmd, "\"%s\" is one argument too many; `weir show ID` shows one session",
 			argv[optind]);
-	r = cli_store_open(&f, &s);
+	r = cli_store_open_only(&f, &s);
 	if (r)
 		return r;
 	r = list(s, &f);

@@ -251,7 +251,7 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 		return r;
 	if (optind + 1 != argc)
 		return cli_usage(cmd, "name one session: an id from `weir sessions`, or latest");
-	r = cli_store_open(&f, &s);
+	r = cli_store_open_only(&f, &s);
 	if (r)
 		return r;
 	r = cli_session_find(cmd, s, argv[optind], &sess, &mem);

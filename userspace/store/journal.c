@@ -250,12 +250,12 @@ struct journal_view {
 struct journal_view *journal_view_open(int dir_fd)
 {
 	_cleanup_(close_p) int fd =
-		openat(dir_fd, "journal", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		openat(dir_fd, "journal", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct journal_view *v;
 	struct stat st;
 	void *mem;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size < HEAD_PAGE)
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size < HEAD_PAGE)
 		return NULL;
 	mem = mmap(NULL, HEAD_PAGE, PROT_READ, MAP_SHARED, fd, 0);
 	if (mem == MAP_FAILED)

@@ -112,13 +112,16 @@ static int reader_flags(const char *dir, unsigned *ret)
 	*ret = 0;
 	if (dir_fd < 0)
 		return -errno;
-	if (fstatat(dir_fd, "data.mdb", &st, 0) < 0)
+	/* Nothing that leads elsewhere, nothing on which open(2) waits. */
+	if (fstatat(dir_fd, "data.mdb", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if (fstatat(dir_fd, "lock.mdb", &st, 0) == 0)
-		return 0;
+	if (!S_ISREG(st.st_mode))
+		return -EPROTO;
+	if (fstatat(dir_fd, "lock.mdb", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISREG(st.st_mode) ? 0 : -EPROTO;
 	if (errno != ENOENT)
 		return -errno;
-	fd = openat(dir_fd, "writer.lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(dir_fd, "writer.lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0)
 		return -EBUSY;
 	*ret = MDB_NOLOCK;
@@ -223,7 +226,7 @@ static int open_journal(struct store *s, const struct store_config *cfg)
 static bool writer_alive(int dir_fd)
 {
 	_cleanup_(close_p) int fd =
-		openat(dir_fd, "writer.lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+		openat(dir_fd, "writer.lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
