@@ -129,7 +129,7 @@ void approvals_remember(struct approvals *t, const struct approval *a, uint64_t 
 bool approvals_recall(struct approvals *t, const struct approval_ask *ask, struct ulid *ret_id);
 /* The session ended: what was remembered for it alone goes. */
 void approvals_forget(struct approvals *t, const struct ulid *session);
-/* Settled. NULL is fine. */
+/* approvals_settle has said how it ended. NULL is fine. */
 struct approval *approval_free(struct approval *a);
 
 /* ---- everybody's ----------------------------------------------------------------------------- */

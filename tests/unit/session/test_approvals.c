@@ -174,6 +174,7 @@ static void test_two_people(void **state)
 	assert_int_equal(answer(&f, a, "", true, &st), -EINVAL);
 	assert_int_equal(answer(&f, a, "uid:2", true, &st), 0);
 	assert_int_equal(st, APPROVAL_APPROVED);
+	assert_int_equal(approvals_settle(f.t, a, APPROVAL_EXPIRED, ""), APPROVAL_APPROVED);
 	assert_null(approval_free(a));
 
 	a = ask(&f);
@@ -292,9 +293,10 @@ static void approve_and_remember(struct fixture *f)
 	enum approval_state st;
 
 	assert_int_equal(answer(f, a, "uid:1", true, &st), 0);
+	assert_int_equal(approvals_settle(f->t, a, APPROVAL_WAITING, ""), APPROVAL_APPROVED);
+	assert_null(approvals_take(f->t, &f->in));
 	approvals_remember(f->t, a, f->ask.mono_ns);
 	assert_null(approval_free(a));
-	(void)approvals_take(f->t, &f->in);
 }
 
 static void test_remembered(void **state)
@@ -384,6 +386,7 @@ static void test_news(void **state)
 	assert_string_equal(e.who, "uid:1");
 	assert_string_equal(e.reason, "because");
 	assert_int_equal(approvals_news(f.t, &e, &json), 0);
+	(void)approvals_settle(f.t, a, APPROVAL_WAITING, "");
 	assert_null(approval_free(a));
 	buf_done(&json);
 	fixture_done(&f);
