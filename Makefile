@@ -22,7 +22,7 @@ BPF_SRCS :=
 include $(wildcard userspace/*/sources.mk userspace/*/*/sources.mk bpf/sources.mk)
 
 # ---- flags ---------------------------------------------------------------------------------------
-PKGS = libbpf libnl-3.0 libnl-route-3.0 jansson libhs libseccomp libcap libzstd libcrypto libcurl libmicrohttpd
+PKGS = libbpf libnl-3.0 libnl-route-3.0 jansson libhs libseccomp libcap libzstd zlib libcrypto libcurl libmicrohttpd
 OPT ?= -O2 -g
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wwrite-strings -Wvla -Wimplicit-fallthrough -Wno-unused-parameter
@@ -167,28 +167,32 @@ RUN_TESTS = tools/run-tests --log-dir $(BUILD)/test-logs $(EXPECTED_SKIPS:%=--ex
 TOOL_TESTS = $(sort $(wildcard tests/tools/test_*.sh))
 INTEGRATION_SCRIPTS = $(sort $(wildcard tests/integration/test_*.sh))
 E2E_SCRIPTS = $(sort $(wildcard tests/e2e/test_*.sh))
+# Against real servers of their own, for minutes.
+SERVER_SCRIPTS = $(addprefix tests/integration/,pg_grammar.py pg_effects.py)
+HELPER_BINS = $(addprefix $(BUILD)/tests/integration/,pg_facts pg_relay)
 CHECK_SUITES = --jobs $(JOBS) --timeout 300 --suite unit $(call pick,$(UNIT_BINS)) \
 	--suite corpus $(call pick,$(FUZZ_BINS)) \
 	--suite integration $(call pick,$(INTEGRATION_BINS) $(INTEGRATION_SCRIPTS)) \
 	--suite tools $(call pick,$(TOOL_TESTS))
 BPF_SUITE = --jobs 1 --timeout 300 --suite bpf $(call pick,$(BPF_TEST_BINS))
-E2E_SUITE = --jobs 1 --timeout 600 --suite e2e $(call pick,$(E2E_SCRIPTS))
+E2E_SUITE = --jobs 1 --timeout 600 --suite e2e $(call pick,$(E2E_SCRIPTS)) \
+	--jobs 1 --timeout 900 --suite server $(call pick,$(SERVER_SCRIPTS))
 again = $(MAKE) --no-print-directory -j$(JOBS)
 give-back = @[ -z "$$SUDO_UID" ] || [ ! -d build ] || chown -R "$$SUDO_UID:$$SUDO_GID" build
 
 .PHONY: check check-bpf check-e2e test test-run
-check: all test-bins ## unit, corpora, integration: no privileges, under a minute; T=word picks
+check: all test-bins $(HELPER_BINS) ## unit, corpora, integration: no privileges, under a minute; T=word picks
 	$(Q)$(RUN_TESTS) $(CHECK_SUITES)
 
 check-bpf: all $(call pick,$(BPF_TEST_BINS)) ## root: the BPF programs in a private cgroup
 	$(Q)$(RUN_TESTS) $(BPF_SUITE)
 
-check-e2e: all ## root: real servers and clients in a real cgroup; T=word picks
+check-e2e: all $(HELPER_BINS) ## root: real servers and clients in a real cgroup; T=word picks
 	$(Q)$(RUN_TESTS) $(E2E_SUITE)
 
 test: ## everything that this machine can run, deps included; closes with the counts
 	$(Q)tools/deps
-	$(Q)$(again) all test-bins
+	$(Q)$(again) all test-bins $(HELPER_BINS)
 	$(Q)$(again) BUILD=$(BUILD)/asan SAN=address all test-bins
 	$(Q)$(MAKE) --no-print-directory test-run; r=$$?; \
 		[ -z "$$SUDO_UID" ] || chown -R "$$SUDO_UID:$$SUDO_GID" $(BUILD); exit $$r

@@ -230,12 +230,13 @@ static bool listed(const unsigned *list, size_t n, unsigned v)
 static void drain(struct play *y)
 {
 	for (int d = 0; d < 2; d++) {
-		struct slice out = y->s->class->peek_out(y->p, d);
+		struct slice out;
 
-		if (!out.len)
-			continue;
-		must(buf_put_slice(&y->r->out[d], out));
-		y->s->class->consume_out(y->p, d, out.len);
+		/* What a handler holds beside its output may follow in pieces. */
+		while ((out = y->s->class->peek_out(y->p, d)).len) {
+			must(buf_put_slice(&y->r->out[d], out));
+			y->s->class->consume_out(y->p, d, out.len);
+		}
 	}
 }
 

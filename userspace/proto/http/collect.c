@@ -7,6 +7,7 @@ void http_collect_reset(struct side *s)
 {
 	buf_consume(&s->head, buf_len(&s->head)); /* gives large memory back, unlike buf_clear */
 	s->lead = s->line = 0;
+	s->lines = 0;
 }
 
 static int fault(struct http_fault *f, size_t at, int code, unsigned status, const char *rule,
@@ -55,6 +56,7 @@ int http_collect(struct http *h, enum dir d, bool trailer, struct slice in, size
 			return fault(reterr, end, -EBADMSG, 400, "LF without CR", "RFC 9112 §2.2");
 		}
 		at = end + 1;
+		s->lines++;
 		len = base + at - s->line;
 		if (len > 2) {
 			s->line = base + at;

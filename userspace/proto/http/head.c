@@ -182,8 +182,10 @@ static int parse_known(struct slice n, struct slice v, size_t at, struct http_he
 			h->user_agent = v;
 		break;
 	case 12:
-		if (slice_ieq(n, SLICE("content-type")))
+		if (slice_ieq(n, SLICE("content-type"))) {
 			h->content_type = v;
+			h->n_types++;
+		}
 		break;
 	case 13:
 		if (slice_ieq(n, SLICE("authorization")))
@@ -198,6 +200,12 @@ static int parse_known(struct slice n, struct slice v, size_t at, struct http_he
 			return parse_length(v, at, h, f);
 		if (slice_ieq(n, SLICE("x-original-url")))
 			h->url_override = v;
+		break;
+	case 16:
+		if (slice_ieq(n, SLICE("content-encoding"))) {
+			h->content_coding = v;
+			h->n_codings++;
+		}
 		break;
 	case 17:
 		if (slice_ieq(n, SLICE("transfer-encoding")))
@@ -355,9 +363,27 @@ static int ask_llhttp(struct slice head, bool response, const struct http_head *
 	return 0;
 }
 
-int http_head_parse(struct slice head, size_t lead, bool response, struct http_head *ret,
-		    struct http_fault *f)
+static void field_keep(struct http_fields *out, struct slice name, struct slice value, bool secret)
 {
+	struct op_header *to = &out->at[out->n];
+
+	if (out->n == out->max)
+		return;
+	for (size_t i = 0; i < name.len; i++) {
+		uint8_t c = name.ptr[i];
+
+		out->text[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+	}
+	to->name = slice_of(out->text, name.len);
+	to->value = secret ? SLICE_NONE : value;
+	out->text += name.len;
+	out->n++;
+}
+
+int http_head_parse(struct slice head, size_t lead, struct http_fields *fields,
+		    struct http_head *ret, struct http_fault *f)
+{
+	bool response = !fields, secret;
 	struct http_head h = { 0 };
 	size_t at = lead;
 	ptrdiff_t nl = slice_chr(slice_from(head, at), '\n');
@@ -380,7 +406,11 @@ int http_head_parse(struct slice head, size_t lead, bool response, struct http_h
 		if (r < 0)
 			return r;
 		h.n_headers++;
-		h.secrets = h.secrets || (!response && http_head_is_secret(name));
+		if (response)
+			continue;
+		secret = http_head_is_secret(name);
+		h.secrets |= secret;
+		field_keep(fields, name, value, secret);
 	}
 	if (h.has_length && h.chunked)
 		return fault(f, lead, -EBADMSG, 400, "both Content-Length and Transfer-Encoding",

@@ -7,7 +7,7 @@
 #ifndef WEIR_PROTO_HTTP_HEAD_H
 #define WEIR_PROTO_HTTP_HEAD_H
 
-#include "base/slice.h"
+#include "op.h"
 
 /* What is wrong and what the client is told. Static strings only. */
 struct http_fault {
@@ -32,14 +32,24 @@ struct http_head {
 	bool conn_close, conn_keep, conn_upgrade;
 	bool expect_continue;
 	bool secrets; /* a field that http_head_is_secret names is there */
-	struct slice content_type, user_agent, expect, upgrade, authorization, method_override,
+	unsigned n_types, n_codings; /* fields of that name */
+	struct slice content_type, content_coding, user_agent, expect, upgrade, authorization, method_override,
 		url_override;
 };
 
+/* The fields of a request for op.headers. at has room for max; the names go to text, which has room
+ * for the head. Fields beyond max are left out. */
+struct http_fields {
+	struct op_header *at;
+	size_t n, max;
+	uint8_t *text;
+};
+
 /* head: through the closing empty line, each line ending in CRLF (the collector saw to that).
- * lead: bytes of empty lines before the first line. 0, or the fault's code. */
-int http_head_parse(struct slice head, size_t lead, bool response, struct http_head *ret,
-		    struct http_fault *reterr) __must_check;
+ * lead: bytes of empty lines before the first line. fields: NULL for a response. 0, or the
+ * fault's code. */
+int http_head_parse(struct slice head, size_t lead, struct http_fields *fields,
+		    struct http_head *ret, struct http_fault *reterr) __must_check;
 
 /* A trailer section through its closing empty line: field syntax, and no field that frames, routes
  * or authorises. 0, or the fault's code. */

@@ -106,6 +106,10 @@ static int http_next(struct proto *p, struct proto_event *ret)
 	switch (ev->type) {
 	case PROTO_OP: ret->op = &h->op; break;
 	case PROTO_DATA:
+		if (ev->held) {
+			ret->data = slice_head(http_gather_content(h), ev->len);
+			break;
+		}
 		ret->data = slice_head(slice_from(buf_peek(&s->out), (size_t)(ev->at - s->drained)),
 				       ev->len);
 		break;
@@ -180,6 +184,8 @@ int http_exchange_pop(struct http *h)
 	}
 	if (!h->ring_n && h->side[DIR_TO_SERVER].eof && h->req != REQ_JUDGED)
 		h->ending = true;
+	if (http_gather_continue(h) < 0)
+		return h->error;
 	return http_refusal_flush(h);
 }
 
@@ -276,8 +282,38 @@ static int http_create(const struct proto_limits *lim, struct proto_shared *shar
 		buf_init(&h->side[d].out, out_max);
 	}
 	buf_init(&h->refusal, 2 * HTTP_REFUSAL_MAX);
-	arena_init(&h->arena, 6 * lim->head_max + 4096);
+	buf_init(&h->gather.head, lim->head_max);
+	/* Twice for framing, a trailer section, and what one step may go over. */
+	buf_init(&h->gather.wire, 2 * lim->body_max + lim->head_max + 8192);
+	buf_init(&h->gather.content, lim->body_max + 1);
+	buf_init(&h->gather.plain, lim->body_max);
+	arena_init(&h->arena, 12 * lim->head_max + 64 * 1024);
+	arena_init(&h->body_arena, 4 * lim->body_max + 256 * 1024);
 	*ret = &h->base;
+	return 0;
+}
+
+static int http_tell_peer(struct proto *p, const struct proto_peer *peer)
+{
+	struct http *h = http_of(p);
+	size_t size = 1, at = 0;
+	char *names;
+
+	for (size_t i = 0; i < peer->n_names; i++)
+		size += peer->names[i].len + 1;
+	names = calloc(1, size);
+	if (!names)
+		return -ENOMEM;
+	for (size_t i = 0; i < peer->n_names; i++) {
+		if (!peer->names[i].len) /* it would end the list */
+			continue;
+		memcpy(names + at, peer->names[i].ptr, peer->names[i].len);
+		at += peer->names[i].len + 1;
+	}
+	free(h->peer_names);
+	h->peer_names = names;
+	h->peer = peer->addr;
+	h->peer_told = true;
 	return 0;
 }
 
@@ -348,7 +384,7 @@ static bool may_speak(struct http *h)
 		return false;
 	if (x)
 		return !x->started;
-	return h->req == REQ_JUDGED || buf_len(&h->side[DIR_TO_SERVER].head) || !h->last_id;
+	return h->req == REQ_JUDGED || h->req == REQ_GATHER || buf_len(&h->side[DIR_TO_SERVER].head) || !h->last_id;
 }
 
 static void http_abort(struct proto *p, unsigned status, const char *message)
@@ -364,6 +400,7 @@ static void http_abort(struct proto *p, unsigned status, const char *message)
 
 	s->drained += buf_len(&s->out);
 	buf_clear(&s->out);
+	h->gather.released = false;
 	for (unsigned i = 0; i < h->ev_n; i++) {
 		struct http_event *ev = &h->events[(h->ev_first + i) % HTTP_EVENTS];
 
@@ -381,7 +418,12 @@ static void http_abort(struct proto *p, unsigned status, const char *message)
 
 static struct slice http_peek_out(const struct proto *p, enum dir d)
 {
-	return buf_peek(&http_of(p)->side[d].out);
+	const struct http *h = http_of(p);
+	struct slice out = buf_peek(&h->side[d].out);
+
+	if (d == DIR_TO_SERVER && h->gather.released && !out.len)
+		return slice_head(buf_peek(&h->gather.wire), h->lim.out_max);
+	return out;
 }
 
 static void http_consume_out(struct proto *p, enum dir d, size_t n)
@@ -393,6 +435,14 @@ static void http_consume_out(struct proto *p, enum dir d, size_t n)
 		const struct http_event *ev = &h->events[(h->ev_first + i) % HTTP_EVENTS];
 
 		assert(ev->type != PROTO_DATA || ev->dir != d || ev->len == 0);
+	}
+	if (d == DIR_TO_SERVER && h->gather.released && !buf_len(&h->side[d].out)) {
+		buf_consume(&h->gather.wire, n);
+		if (!buf_len(&h->gather.wire)) {
+			h->gather.released = false;
+			http_gather_reset(h);
+		}
+		return;
 	}
 	buf_consume(&h->side[d].out, n);
 	h->side[d].drained += n;
@@ -410,7 +460,13 @@ static struct proto *http_free(struct proto *p)
 		buf_done(&h->side[d].out);
 	}
 	buf_done(&h->refusal);
+	buf_done_wiped(&h->gather.head);
+	buf_done(&h->gather.wire);
+	buf_done(&h->gather.content);
+	buf_done(&h->gather.plain);
 	arena_done(&h->arena);
+	arena_done(&h->body_arena);
+	free(h->peer_names);
 	free(h->ring);
 	free(h);
 	return NULL;
@@ -442,6 +498,7 @@ const struct proto_class proto_http = {
 	.name = "http",
 	.sniff = http_sniff,
 	.create = http_create,
+	.tell_peer = http_tell_peer,
 	.feed = http_feed,
 	.eof = http_eof,
 	.next = http_next,

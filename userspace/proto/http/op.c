@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /* From a request's head to an operation. */
+#include <assert.h>
 #include <errno.h>
 
 #include "base/hash.h"
 #include "path.h"
 #include "state.h"
+#include "text.h"
 
 /*
  * POST is read and write: most APIs send everything through it, queries too. Deleting or running
@@ -45,48 +47,34 @@ static uint32_t method_effects(struct slice m)
 
 static struct op_attr *attr_add(struct http *h, const char *key, enum op_attr_type type)
 {
-	struct op_attr *a = &h->attrs[h->op.n_attrs++];
+	struct op_attr *a;
 
+	assert(h->op.n_attrs < HTTP_ATTRS);
+	a = &h->attrs[h->op.n_attrs++];
 	*a = (struct op_attr){ .key = key, .type = type };
 	return a;
 }
 
-static void attr_text(struct http *h, const char *key, struct slice s)
+void http_op_attr_text(struct http *h, const char *key, struct slice s)
 {
 	if (s.ptr)
 		attr_add(h, key, OP_ATTR_TEXT)->s = s;
 }
 
-static void attr_int(struct http *h, const char *key, int64_t i)
+void http_op_attr_int(struct http *h, const char *key, int64_t i)
 {
 	attr_add(h, key, OP_ATTR_INT)->i = i;
+}
+
+void http_op_attr_bool(struct http *h, const char *key, bool b)
+{
+	attr_add(h, key, OP_ATTR_BOOL)->b = b;
 }
 
 static int fault(struct http_fault *f, int code, const char *rule, const char *spec)
 {
 	*f = (struct http_fault){ .code = code, .status = 400, .rule = rule, .spec = spec };
 	return code;
-}
-
-static int lower(struct slice s, struct arena *a, struct slice *ret)
-{
-	struct slice copy;
-	bool upper = false;
-	int r;
-
-	for (size_t i = 0; i < s.len; i++)
-		upper |= s.ptr[i] >= 'A' && s.ptr[i] <= 'Z';
-	*ret = s;
-	if (!upper)
-		return 0;
-	r = arena_dup(a, s, &copy);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < copy.len; i++)
-		if (copy.ptr[i] >= 'A' && copy.ptr[i] <= 'Z')
-			((uint8_t *)copy.ptr)[i] |= 0x20; /* our own copy */
-	*ret = copy;
-	return 0;
 }
 
 /* The head as it is recorded: as sent, but without the values of credentials. */
@@ -202,41 +190,60 @@ static void build_attrs(struct http *h, const struct http_path *path, struct sli
 	const struct http_head *q = &h->head;
 
 	if (path) {
-		attr_text(h, "path", path->norm);
-		attr_text(h, "raw_path", path->raw);
-		attr_text(h, "query", path->query);
+		http_op_attr_text(h, "path", path->norm);
+		http_op_attr_text(h, "raw_path", path->raw);
+		http_op_attr_text(h, "query", path->query);
 		if (path->ambiguous)
-			attr_add(h, "path_ambiguous", OP_ATTR_BOOL)->b = true;
+			http_op_attr_bool(h, "path_ambiguous", true);
 	}
-	attr_text(h, "host", host);
+	http_op_attr_text(h, "host", host);
 	if (port)
-		attr_int(h, "port", port);
+		http_op_attr_int(h, "port", port);
 	if (scheme)
-		attr_text(h, "scheme", slice_str(scheme));
-	attr_text(h, "version", q->minor ? SLICE("1.1") : SLICE("1.0"));
-	attr_text(h, "content_type", q->content_type);
+		http_op_attr_text(h, "scheme", slice_str(scheme));
+	http_op_attr_text(h, "version", q->minor ? SLICE("1.1") : SLICE("1.0"));
+	http_op_attr_text(h, "content_type", q->content_type);
 	if (q->has_length)
-		attr_int(h, "content_length", (int64_t)q->length);
+		http_op_attr_int(h, "content_length", (int64_t)q->length);
 	else if (q->chunked)
-		attr_add(h, "chunked", OP_ATTR_BOOL)->b = true;
-	attr_text(h, "user_agent", q->user_agent);
-	attr_text(h, "upgrade", q->upgrade);
-	attr_text(h, "expect", q->expect);
-	attr_text(h, "method_override", q->method_override);
-	attr_text(h, "url_override", q->url_override);
+		http_op_attr_bool(h, "chunked", true);
+	http_op_attr_text(h, "user_agent", q->user_agent);
+	http_op_attr_text(h, "upgrade", q->upgrade);
+	http_op_attr_text(h, "expect", q->expect);
+	http_op_attr_text(h, "method_override", q->method_override);
+	http_op_attr_text(h, "url_override", q->url_override);
 	if (q->authorization.len)
-		attr_text(h, "auth", auth_scheme(q->authorization));
+		http_op_attr_text(h, "auth", auth_scheme(q->authorization));
+}
+
+static int build_query(struct http *h, struct slice query)
+{
+	struct op_query *pairs;
+	bool ambiguous = false;
+	int r;
+
+	h->op.query = query;
+	if (!query.len)
+		return 0;
+	r = http_pairs_parse(query, &h->arena, &pairs, &h->op.n_queries, &ambiguous);
+	if (r < 0)
+		return r;
+	h->op.queries = pairs;
+	if (ambiguous) {
+		http_op_attr_bool(h, "query_ambiguous", true);
+		h->op.effects |= OP_UNKNOWN;
+	}
+	return 0;
 }
 
 int http_op_build(struct http *h, struct http_fault *f)
 {
-	struct http_path path;
 	struct slice origin, host, name;
+	struct http_path path;
 	const char *scheme;
 	unsigned port;
 	int r;
 
-	arena_reset(&h->arena);
 	h->op = (struct op){ .id = h->last_id + 1,
 			     .protocol = "http",
 			     .verb = h->head.method,
@@ -244,7 +251,7 @@ int http_op_build(struct http *h, struct http_fault *f)
 	r = parse_target(h, &origin, &name, &port, &scheme, f);
 	if (r < 0)
 		return r;
-	r = lower(name, &h->arena, &host);
+	r = http_text_lower(name, &h->arena, &host);
 	if (r == 0 && origin.ptr)
 		r = http_path_parse(origin, &h->arena, &path);
 	if (r == 0)
@@ -260,15 +267,23 @@ int http_op_build(struct http *h, struct http_fault *f)
 	    h->head.url_override.ptr)
 		h->op.effects |= OP_UNKNOWN;
 	build_attrs(h, origin.ptr ? &path : NULL, host, port, scheme);
+	r = build_query(h, origin.ptr ? path.query : SLICE_NONE);
+	if (r < 0)
+		return fault(f, r, "out of memory", "proto.h");
 	h->op.attrs = h->attrs;
+	h->op.headers = h->fields.at;
+	h->op.n_headers = h->fields.n;
+	if (h->fields.n < h->head.n_headers)
+		h->op.effects |= OP_UNKNOWN;
 	if (origin.ptr)
-		h->objects[h->op.n_objects++] = (struct op_object){ .kind = "path",
-								    .name = path.norm,
-								    .access = h->op.effects };
-	if (host.len)
 		h->objects[h->op.n_objects++] =
-			(struct op_object){ .kind = "host", .name = host, .access = h->op.effects };
+			(struct op_object){ .kind = "path", .name = path.norm };
+	if (host.len)
+		h->objects[h->op.n_objects++] = (struct op_object){ .kind = "host", .name = host };
 	h->op.objects = h->objects;
+	h->path = origin.ptr ? path.norm : SLICE_NONE;
+	h->host_text = host;
+	h->host_port = port;
 	h->op.fingerprint = hash_bytes(h->op.norm, HASH_KEY_FIXED);
 	h->last_id++;
 	return 0;

@@ -13,6 +13,26 @@ static int cut_short(struct http *h)
 	return http_fail(h, DIR_TO_SERVER, h->side[DIR_TO_SERVER].offset, &f);
 }
 
+/* Memory for the fields of the head that was collected; all that the last one had is gone. */
+static int fields_make(struct http *h, const struct side *s)
+{
+	arena_reset(&h->arena);
+	h->fields = (struct http_fields){ .max = MIN(s->lines, (size_t)HTTP_FIELDS_MAX) };
+	h->fields.at = arena_array(&h->arena, h->fields.max, sizeof(*h->fields.at));
+	h->fields.text = arena_alloc(&h->arena, buf_len(&s->head));
+	return h->fields.at && h->fields.text ? 0 : -ENOMEM;
+}
+
+/* Gives the operation and waits for the verdict. */
+static int ask(struct http *h)
+{
+	if (http_op_finish(h) < 0)
+		return http_fail_nomem(h, DIR_TO_SERVER);
+	http_event_push(h, (struct http_event){ .type = PROTO_OP, .op_id = h->op.id });
+	h->req = REQ_JUDGED;
+	return 0;
+}
+
 static int head_step(struct http *h, struct slice in, size_t *ret_used)
 {
 	struct side *s = &h->side[DIR_TO_SERVER];
@@ -36,7 +56,9 @@ static int head_step(struct http *h, struct slice in, size_t *ret_used)
 	if (r == 0)
 		return 1;
 	base = s->offset - buf_len(&s->head);
-	if (http_head_parse(buf_peek(&s->head), s->lead, false, &h->head, &f) < 0 ||
+	if (fields_make(h, s) < 0)
+		return http_fail_nomem(h, DIR_TO_SERVER);
+	if (http_head_parse(buf_peek(&s->head), s->lead, &h->fields, &h->head, &f) < 0 ||
 	    http_op_build(h, &f) < 0)
 		return http_fail(h, DIR_TO_SERVER, base, &f);
 	if (slice_eq(h->head.method, SLICE("CONNECT")) && (h->head.chunked || h->head.has_length)) {
@@ -46,9 +68,21 @@ static int head_step(struct http *h, struct slice in, size_t *ret_used)
 					 .code = -EBADMSG };
 		return http_fail(h, DIR_TO_SERVER, base, &f);
 	}
-	http_event_push(h, (struct http_event){ .type = PROTO_OP, .op_id = h->op.id });
-	h->req = REQ_JUDGED;
-	return 0;
+	if (!http_gather_begin(h))
+		return ask(h);
+	h->req = REQ_GATHER;
+	r = http_gather_continue(h);
+	return r < 0 ? r : 1;
+}
+
+static int gather_step(struct http *h, struct slice in, size_t *ret_used)
+{
+	int r;
+
+	if (!http_may_begin(h))
+		return 0;
+	r = http_gather_step(h, in, ret_used);
+	return r == 2 ? ask(h) : r;
 }
 
 void http_request_resume(struct http *h, const struct exchange *x)
@@ -95,8 +129,11 @@ static int swallow_step(struct http *h, struct slice in, size_t *ret_used)
 int http_request_step(struct http *h, struct slice in, size_t *ret_used)
 {
 	*ret_used = 0;
+	if (h->gather.released) /* what was held goes first */
+		return 0;
 	switch (h->req) {
 	case REQ_HEAD: return head_step(h, in, ret_used);
+	case REQ_GATHER: return gather_step(h, in, ret_used);
 	case REQ_BODY: return body_step(h, in, ret_used);
 	case REQ_SWALLOW: return swallow_step(h, in, ret_used);
 	case REQ_RELAY: return http_relay_step(h, DIR_TO_SERVER, in, ret_used);
@@ -119,6 +156,7 @@ int http_request_eof(struct http *h)
 		if (!h->ring_n)
 			h->ending = true;
 		break;
+	case REQ_GATHER:
 	case REQ_BODY: return cut_short(h);
 	case REQ_RELAY:
 		if (h->side[DIR_TO_CLIENT].eof)
@@ -148,6 +186,29 @@ static struct exchange *exchange_for_op(struct http *h)
 	return x;
 }
 
+static struct buf *waiting_head(struct http *h)
+{
+	return h->gather.active ? &h->gather.head : &h->side[DIR_TO_SERVER].head;
+}
+
+/* What was gathered follows its head, which is in the output. */
+static void release(struct http *h, struct exchange *x)
+{
+	struct gather *g = &h->gather;
+	size_t keep = MIN((size_t)g->content_len, h->lim.record_max);
+
+	x->continued = g->continued;
+	x->bytes[DIR_TO_SERVER] = g->content_len;
+	x->recorded[DIR_TO_SERVER] = keep;
+	if (keep)
+		http_event_push(h, (struct http_event){ .type = PROTO_DATA,
+							.op_id = x->op_id,
+							.dir = DIR_TO_SERVER,
+							.held = true,
+							.len = keep });
+	g->released = true;
+}
+
 static int allow(struct http *h)
 {
 	struct side *s = &h->side[DIR_TO_SERVER];
@@ -155,15 +216,19 @@ static int allow(struct http *h)
 	struct exchange *x;
 	int r;
 
-	http_body_begin(s, q, false, false);
+	if (!h->gather.active)
+		http_body_begin(s, q, false, false);
 	x = exchange_for_op(h);
-	if (!x || buf_put_slice(&s->out, buf_peek(&s->head)) < 0)
+	if (!x || buf_put_slice(&s->out, buf_peek(waiting_head(h))) < 0)
 		return http_fail_nomem(h, DIR_TO_SERVER);
 	x->connect = slice_eq(q->method, SLICE("CONNECT"));
 	x->upgrade = !x->connect && q->upgrade.len;
 	x->websocket = x->upgrade && q->conn_upgrade && q->minor == 1 &&
 		       slice_ieq(q->upgrade, SLICE("websocket"));
-	http_collect_reset(s);
+	if (h->gather.active)
+		release(h, x);
+	else
+		http_collect_reset(s);
 	h->req = REQ_BODY;
 	if (s->form == BODY_NONE)
 		return request_done(h);
@@ -185,17 +250,24 @@ static int deny(struct http *h, const struct verdict *v)
 		return http_fail_nomem(h, DIR_TO_SERVER);
 	/* A body of unknown or large size is not waited for; nor one that may never come because
 	 * the client asked first. */
-	x->last |=
-		q->minor == 0 || q->expect_continue || q->chunked || q->length > HTTP_SWALLOW_MAX;
+	if (h->gather.active && h->gather.complete)
+		s->left = 0;
+	else if (!h->gather.active)
+		s->left = q->length;
+	x->last |= q->minor == 0 ||
+		   (!(h->gather.active && h->gather.complete) &&
+		    (q->expect_continue || q->chunked || s->left > HTTP_SWALLOW_MAX));
 	x->req_done = x->denied = true;
 	x->status = 403;
 	r = http_refuse(&h->refusal, 403, "blocked by policy", v->rule ? v->rule : "", v->message,
 			x->head, x->last);
 	if (r < 0)
 		return http_fail_nomem(h, DIR_TO_SERVER);
-	s->left = q->length;
 	h->req = x->last ? REQ_LAST : s->left ? REQ_SWALLOW : REQ_HEAD;
-	http_collect_reset(s);
+	if (h->gather.active)
+		http_gather_reset(h);
+	else
+		http_collect_reset(s);
 	return http_refusal_flush(h);
 }
 

@@ -68,6 +68,11 @@ static int interim(struct http *h, struct exchange *x, const struct http_head *q
 						.op_id = x->op_id,
 						.status = q->status,
 						.text = "interim response" });
+	if (q->status == 100 && x->continued) { /* the client has had its own */
+		x->continued = false;
+		http_collect_reset(&h->side[DIR_TO_CLIENT]);
+		return 0;
+	}
 	return forward_head(h);
 }
 
@@ -143,7 +148,7 @@ static int head_step(struct http *h, struct slice in, size_t *ret_used)
 	if (r == 0)
 		return 1;
 	base = s->offset - buf_len(&s->head);
-	if (http_head_parse(buf_peek(&s->head), s->lead, true, &q, &f) < 0)
+	if (http_head_parse(buf_peek(&s->head), s->lead, NULL, &q, &f) < 0)
 		return http_fail(h, DIR_TO_CLIENT, base, &f);
 	tunnel = q.status == 101 || (x->connect && q.status / 100 == 2);
 	if ((q.status < 200 || q.status == 204 || tunnel) && (q.chunked || q.length))

@@ -9,6 +9,7 @@
  *	request.c	bytes from the client: heads, bodies, what happens on a verdict
  *	response.c	bytes from the server
  *	body.c		bodies of either direction; after an upgrade: WebSocket frames, raw bytes
+ *	gather.c	bodies of requests that are judged whole
  *	collect.c	heads, from any chunking
  *	http.c		the class: events, ends, failures
  */
@@ -25,7 +26,9 @@
 enum {
 	HTTP_EVENTS = 32, /* ring of events; feed stops taking when it fills */
 	HTTP_EVENTS_FULL = 24,
-	HTTP_ATTRS = 24,
+	HTTP_ATTRS = 48,
+	HTTP_OBJECTS = 3, /* path, host, and what the cloud calls it */
+	HTTP_FIELDS_MAX = 256, /* header fields of op.headers: memory for a head full of them */
 	HTTP_INTERIM_MAX = 64, /* 1xx responses before the final one: notes without end */
 	HTTP_REFUSAL_MAX = 8 * 1024, /* bytes of one refusal */
 	HTTP_SWALLOW_MAX = 64 * 1024, /* bytes of a denied request's body that are read and dropped
@@ -35,6 +38,7 @@ enum {
 
 enum req_state {
 	REQ_HEAD, /* collecting a head */
+	REQ_GATHER, /* a body that is judged with its head: gather.c */
 	REQ_JUDGED, /* the head is an OP that waits for its verdict */
 	REQ_BODY, /* body.c */
 	REQ_SWALLOW, /* a denied request's body */
@@ -72,6 +76,7 @@ struct exchange {
 	bool denied; /* h->refusal is its answer */
 	bool last; /* the connection ends with it */
 	bool complete; /* its answer came to its end */
+	bool continued; /* 100 was sent in the server's place: one of the server's is dropped */
 };
 
 struct answer { /* of the exchange that is being answered, for RESULT */
@@ -87,13 +92,39 @@ struct http_event {
 	uint64_t op_id;
 	uint64_t at; /* DATA: offset in the direction's output stream */
 	size_t len;
+	bool held; /* DATA: the gathered content, not the output */
 	const char *text;
+};
+
+enum http_body_kind {
+	BODY_OTHER, /* not looked at */
+	BODY_JSON,
+	BODY_FORM,
+	BODY_GRAPHQL, /* application/graphql: the document itself */
+	BODY_MAYBE, /* text/plain or no type: JSON when its first character says so */
+};
+
+/* A request's body that is taken whole before its operation is given. */
+struct gather {
+	enum http_body_kind kind;
+	bool active; /* head and body of the operation that waits lie here */
+	bool complete; /* the body is here to its end */
+	bool released; /* allowed: wire goes out when the output before it is through */
+	bool continue_due; /* the client waits for 100, and answers come before it */
+	bool continued;
+	struct buf head;
+	struct buf wire; /* as sent, framing included */
+	struct buf content; /* without framing, when that is chunked; else wire is the content */
+	struct buf plain; /* without content coding, when there is one */
+	uint64_t content_len;
+	size_t blank; /* BODY_MAYBE: white space at its beginning */
 };
 
 struct side {
 	uint64_t offset; /* stream offset of the next byte to be taken */
 	struct buf head; /* a head or trailer section being collected, or one that waits */
 	size_t lead; /* bytes of empty lines before the head */
+	size_t lines; /* lines in head */
 	size_t line; /* where the current line begins in head */
 	enum body_form form;
 	uint64_t left; /* body bytes to come, of BODY_LENGTH or a swallowed body */
@@ -117,9 +148,18 @@ struct http {
 	/* the operation that waits for its verdict, or was given last */
 	struct op op;
 	struct op_attr attrs[HTTP_ATTRS];
-	struct op_object objects[2];
-	struct arena arena;
+	struct op_object objects[HTTP_OBJECTS];
+	struct arena arena; /* of the head's facts */
+	struct arena body_arena; /* of the body's */
 	struct http_head head;
+	struct http_fields fields;
+	struct gather gather;
+	struct slice path, host_text; /* normalised; in lower case, without port */
+	unsigned host_port; /* 0 = none given */
+	/* whom the connection goes to */
+	bool peer_told;
+	struct addr peer;
+	char *peer_names; /* one after the other, each ended by NUL; an empty one ends them */
 	uint64_t last_id;
 	bool opaque_asked; /* OPAQUE was given and waits */
 	/* the refusal that waits for its place in the order of responses */
@@ -196,9 +236,26 @@ int http_body_step(struct http *h, enum dir d, struct exchange *x, struct slice 
 		   size_t *ret_used) __must_check;
 int http_relay_step(struct http *h, enum dir d, struct slice in, size_t *ret_used) __must_check;
 
-/* op.c: the operation for h->head, whose bytes are in the client side's head buffer. 0, or a
- * negative errno with *reterr. */
+/* op.c: the operation for h->head, whose bytes are in the client side's head buffer; h->arena holds
+ * h->fields. 0, or a negative errno with *reterr. */
 int http_op_build(struct http *h, struct http_fault *reterr) __must_check;
+void http_op_attr_text(struct http *h, const char *key, struct slice s);
+void http_op_attr_int(struct http *h, const char *key, int64_t i);
+void http_op_attr_bool(struct http *h, const char *key, bool b);
+/* facts.c: what head and body say together, put into the operation. 0 or -ENOMEM. */
+int http_op_finish(struct http *h) __must_check;
+
+/* gather.c: does the request in h->head have a body that is to be gathered? Then its head was moved
+ * to h->gather, and http_gather_step takes the body. */
+bool http_gather_begin(struct http *h);
+/* As http_body_step; 2: all that was to be gathered is here. */
+int http_gather_step(struct http *h, struct slice in, size_t *ret_used) __must_check;
+/* Tells the client to go on when it waits for that and its turn has come. 0 or sticky error. */
+int http_gather_continue(struct http *h) __must_check;
+/* The content that was gathered, without framing. */
+struct slice http_gather_content(const struct http *h);
+/* Drops what was gathered, unless it is on its way out. */
+void http_gather_reset(struct http *h);
 
 /* refuse.c: a complete response with a JSON body ("rule" only when not NULL) is appended to b. head:
  * the body is left out. 0, -EMSGSIZE, -ENOMEM. */
