@@ -60,6 +60,7 @@ struct agent *agent_unref(struct agent *a)
 	if (!a || __atomic_sub_fetch(&a->_refs, 1, __ATOMIC_ACQ_REL))
 		return NULL;
 	(void)policy_set_unref(a->set); /* returns NULL */
+	(void)agent_unref(a->_of); /* returns NULL; nothing is made for a connection twice over */
 	free(a->_mem);
 	free(a);
 	return NULL;
@@ -114,6 +115,7 @@ static int agent_new(struct agents *r, const struct known *self, const struct kn
 		.pod = put(&at, ref.pod),
 		.labels = labels,
 		.n_labels = top->n_labels,
+		.uid = UINT32_MAX,
 		.comm = "",
 		.exe = "",
 	};
@@ -123,6 +125,7 @@ static int agent_new(struct agents *r, const struct known *self, const struct kn
 	} else if (r->set) {
 		a->set = policy_set_ref(r->set);
 		a->policy = policy_set_match(r->set, &a->id);
+		a->_per_connection = policy_set_per_connection(r->set);
 	}
 	*ret = a;
 	return 0;
@@ -483,6 +486,36 @@ int agents_lookup(struct agents *r, uint64_t cgroup_id, struct agent **ret)
 		*ret = agent_ref(k->agent);
 	unlock(r);
 	return err == -EAGAIN ? want(r, cgroup_id) : err;
+}
+
+int agents_lookup_connection(struct agents *r, const struct identity *connection,
+			     struct agent **ret)
+{
+	const struct policy *p;
+	struct agent *a, *own;
+	struct identity id;
+	int err = agents_lookup(r, connection->cgroup_id, &a);
+
+	if (err < 0)
+		return err;
+	id = a->id;
+	id.uid = connection->uid;
+	id.exe = connection->exe;
+	p = a->_per_connection ? policy_set_match(a->set, &id) : a->policy;
+	if (p == a->policy) {
+		*ret = a;
+		return 0;
+	}
+	own = calloc(1, sizeof(*own));
+	if (!own) {
+		(void)agent_unref(a); /* returns NULL */
+		return -ENOMEM;
+	}
+	*own = (struct agent){
+		.id = a->id, .set = policy_set_ref(a->set), .policy = p, ._refs = 1, ._of = a
+	};
+	*ret = own;
+	return 0;
 }
 
 void agents_resolved(struct agents *r, uint64_t cgroup_id, const char *path)

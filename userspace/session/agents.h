@@ -11,7 +11,8 @@
 
 /*
  * The identity of one cgroup and the policy that holds for it: immutable, refcounted. The process
- * fields of id (pid, uid, comm, exe, netns_cookie) are empty: they belong to a connection.
+ * fields of id (pid, uid, comm, exe, netns_cookie) are empty (uid: UINT32_MAX, nobody): they belong to a
+ * connection.
  */
 struct agent {
 	struct identity id;
@@ -19,6 +20,8 @@ struct agent {
 	const struct policy *policy; /* NULL: none matches, refuse everything */
 	unsigned _refs;
 	char *_mem;
+	bool _per_connection; /* policies ask for more than the cgroup */
+	struct agent *_of; /* whose strings these are, when made for one connection */
 };
 struct agent *agent_ref(struct agent *a);
 struct agent *agent_unref(struct agent *a);
@@ -57,6 +60,10 @@ int agents_detach(struct agents *r, uint64_t cgroup_id) __must_check;
  * lies below no attached cgroup, or is gone; -ENOMEM; -ENOBUFS too many ids are being resolved.
  */
 int agents_lookup(struct agents *r, uint64_t cgroup_id, struct agent **ret) __must_check;
+/* The same for a connection, by its cgroup_id, uid and exe: where policies are for users or programs,
+ * its policy may be another than that of its cgroup. */
+int agents_lookup_connection(struct agents *r, const struct identity *connection,
+			     struct agent **ret) __must_check;
 /* An eventfd, readable while ids wait to be resolved; owned by r. */
 int agents_wanted_fd(const struct agents *r);
 /* The next id to resolve: 1, or 0 when there is none (which makes the eventfd quiet). */

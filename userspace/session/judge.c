@@ -75,11 +75,11 @@ int judge_refresh(struct session *s)
 
 	if (likely(generation == s->generation))
 		return 0;
-	r = agents_lookup(agents, id, &fresh);
+	r = agents_lookup_connection(agents, &s->rec.identity, &fresh);
 	if (r == -EAGAIN || r == -ENOBUFS) {
 		/* Forgotten with its attachment; we know where it was. */
 		agents_resolved(agents, id, s->rec.identity.cgroup_path);
-		r = agents_lookup(agents, id, &fresh);
+		r = agents_lookup_connection(agents, &s->rec.identity, &fresh);
 	}
 	if (r == -EACCES) {
 		s->detached = true;

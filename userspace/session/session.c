@@ -725,7 +725,7 @@ static void identify(struct session *s)
 	int r;
 
 	s->generation = agents_generation(s->worker->cfg.agents);
-	r = agents_lookup(s->worker->cfg.agents, s->rec.identity.cgroup_id, &s->agent);
+	r = agents_lookup_connection(s->worker->cfg.agents, &s->rec.identity, &s->agent);
 	if (r == 0) {
 		begin(s);
 	} else if (r != -EAGAIN) {

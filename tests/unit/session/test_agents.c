@@ -74,6 +74,34 @@ static void test_nearest_attached_cgroup_rules(void **state)
 	assert_null(agents_free(r));
 }
 
+static void test_policies_for_users(void **state)
+{
+	static const char by_uid[] = "{\"name\":\"u\",\"agents\":[{\"uid\":[0,7]}]}";
+	struct identity id = { .cgroup_id = 10, .uid = 5, .exe = "" };
+	struct agents *r;
+	struct agent *a;
+
+	assert_int_equal(agents_new("boot", &r), 0);
+	agents_set_policies(r, compile(by_uid));
+	assert_int_equal(agents_attach(r, 10, "/agents", "outer", NULL, 0, NULL), 0);
+	assert_null(policy_of(r, 10, "outer")); /* of nobody in particular, root included */
+	assert_int_equal(agents_lookup_connection(r, &id, &a), 0);
+	assert_null(a->policy);
+	assert_null(agent_unref(a));
+	id.uid = 7;
+	assert_int_equal(agents_lookup_connection(r, &id, &a), 0);
+	assert_string_equal(policy_name(a->policy), "u");
+	assert_int_equal(agents_detach(r, 10), 0);
+	assert_string_equal(a->id.container, "outer"); /* outlives what it was made of */
+	assert_null(agent_unref(a));
+	/* One's own policy holds for all users. */
+	assert_int_equal(agents_attach(r, 10, "/agents", "", NULL, 0, compile(two_words)), 0);
+	assert_int_equal(agents_lookup_connection(r, &id, &a), 0);
+	assert_string_equal(policy_name(a->policy), "own");
+	assert_null(agent_unref(a));
+	assert_null(agents_free(r));
+}
+
 static void test_an_agent_outlives_its_registry_entry(void **state)
 {
 	const struct identity_label labels[] = { { "team", "billing" } };
@@ -168,6 +196,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nearest_attached_cgroup_rules),
+		cmocka_unit_test(test_policies_for_users),
 		cmocka_unit_test(test_an_agent_outlives_its_registry_entry),
 		cmocka_unit_test(test_targets_by_address_and_by_name),
 		cmocka_unit_test(test_without_a_matching_policy_nothing_is_allowed),
