@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """Does a real PostgreSQL's grammar agree with policy/tables/pg-effects.tsv?
 
@@ -20,7 +20,7 @@ TABLE = os.path.join(os.path.dirname(__file__), "../../policy/tables/pg-effects.
 
 
 def skip(why):
-    print("SKIP pg_grammar: " + why)
+    print("1..0 # SKIP " + why)
     sys.exit(77)
 
 
@@ -57,7 +57,7 @@ def main():
                         "-c listen_addresses= -k " + d, "start"], **run)
         conn = pq.PQconnectdb(f"host={d} user=postgres dbname=postgres".encode())
         if pq.PQstatus(conn) != 0:
-            print("cannot connect")
+            print("Bail out! cannot connect")
             return 1
         with open(TABLE, encoding="utf-8") as table:
             for line in table:
@@ -73,13 +73,15 @@ def main():
                                                 "must be less than"))
                 if syntax != (verb == "UNKNOWN"):
                     bad += 1
-                    print(f"{text}\n  table: {verb}; server: {msg.strip() or 'accepts it'}")
+                    print(f"# {text}\n#   table: {verb}; server: "
+                          f"{msg.strip() or 'accepts it'}")
         pq.PQfinish(conn)
     finally:
         subprocess.run([BIN + "/pg_ctl", "-D", d + "/db", "-m", "immediate", "stop"],
                        preexec_fn=demote, cwd=d, stdout=subprocess.DEVNULL, check=False)
         shutil.rmtree(d, ignore_errors=True)
-    print(f"{n} statements, {bad} where table and server disagree")
+    print(f"{'not ok' if bad or not n else 'ok'} 1 - {n} statements, {bad} where table and server "
+          "disagree\n1..1")
     return 1 if bad or not n else 0
 
 
