@@ -32,6 +32,7 @@ struct facts {
 	bool has_path, has_host;
 	uint64_t risk, session_risk;
 	uint32_t over; /* bits of the meters whose limit is passed */
+	bool host_unchecked; /* it is not known that this host is the one dialled */
 	bool path_ambiguous; /* servers may read it in another way than the handler did */
 };
 
@@ -116,6 +117,8 @@ static void facts_gather(const struct policy *p, const struct policy_target *t,
 	}
 	a = op_attr_find(op, "path_ambiguous");
 	f.path_ambiguous = a && a->type == OP_ATTR_BOOL && a->b;
+	a = op_attr_find(op, "host_checked");
+	f.host_unchecked = a && a->type == OP_ATTR_BOOL && !a->b;
 	*ret = f;
 }
 
@@ -214,6 +217,9 @@ static bool host_match(const struct rule *r, const struct facts *f, enum manner 
 	/* A request that names no host gets whichever the server likes. */
 	if (!f->has_host)
 		return how == BROAD && f->protocol == PROTOCOL_HTTP;
+	/* A permission for one host is none for whoever was dialled under its name. */
+	if (f->host_unchecked && how == NARROW)
+		return false;
 	return pattern_list_match(&r->hosts, f->host, '.', BROAD); /* case never counts in hosts */
 }
 

@@ -544,6 +544,25 @@ const struct policy_target *agents_target(struct agents *r, const struct agent *
 	return t;
 }
 
+int agents_names(struct agents *r, const struct addr *dst, struct buf *names)
+{
+	struct policy_names view;
+	struct slice name;
+	int ret = 0;
+
+	lock_read(r);
+	view = names_view(r->names);
+	for (size_t i = 0; ret == 0 && (name = view.at(view.ctx, dst, i)).len; i++) {
+		if (buf_room(names) < name.len + 1)
+			break;
+		ret = buf_put_slice(names, name);
+		if (ret == 0)
+			ret = buf_put_u8(names, 0);
+	}
+	unlock(r);
+	return ret;
+}
+
 void agents_refresh_names(struct agents *r)
 {
 	struct policy_set **sets;

@@ -7,6 +7,7 @@
 #define WEIR_SESSION_AGENTS_H
 
 #include "identity.h"
+#include "base/buf.h"
 #include "policy/policy.h"
 
 /*
@@ -74,6 +75,10 @@ void agents_resolved(struct agents *r, uint64_t cgroup_id, const char *path);
 /* The target of a's policy for dst; NULL: refused. Lives as long as a. */
 const struct policy_target *agents_target(struct agents *r, const struct agent *a,
 					  const struct addr *dst);
+
+/* Appends the names by which the policies know an address, each with a NUL behind it, as many as
+ * fit. 0 or -ENOMEM. */
+int agents_names(struct agents *r, const struct addr *dst, struct buf *names) __must_check;
 
 /* Looks all names of the policies up again. Blocks on DNS: for a background thread. */
 void agents_refresh_names(struct agents *r);

@@ -280,6 +280,8 @@ void session_decided(struct session *s, uint64_t op_id, const struct verdict *v)
 	if (v->kind == VERDICT_ALLOW) {
 		s->last_let = op_id;
 		redial(s);
+	} else {
+		s->last_denied = op_id;
 	}
 	r = s->class->decide(s->proto, op_id, v);
 	if (r < 0) {
@@ -449,14 +451,46 @@ static void check_dial(struct session *s)
 	upstream_failed(s);
 }
 
+enum { PEER_NAMES = 64, PEER_NAMES_MAX = 8 * 1024 };
+
+/* Tells the handler whom it really speaks to, by which names the policies know that. */
+static int tell_peer(struct session *s)
+{
+	struct slice names[PEER_NAMES], rest;
+	struct proto_peer peer = { .addr = s->rec.dst, .names = names };
+	struct buf text;
+	int r;
+
+	if (!s->class->tell_peer)
+		return 0;
+	buf_init(&text, PEER_NAMES_MAX);
+	r = agents_names(s->worker->cfg.agents, &s->rec.dst, &text);
+	rest = buf_peek(&text);
+	while (r == 0 && rest.len && peer.n_names < PEER_NAMES) {
+		names[peer.n_names] = slice_head(rest, (size_t)slice_chr(rest, 0));
+		rest = slice_from(rest, names[peer.n_names++].len + 1);
+	}
+	if (r == 0)
+		r = s->class->tell_peer(s->proto, &peer);
+	buf_done(&text);
+	return r;
+}
+
 /* The handler is known: from here on it rules. */
 static bool open_handler(struct session *s, int index)
 {
 	struct worker *w = s->worker;
+	struct proto_limits limits = w->cfg.limits;
 	int r;
 
 	s->class = proto_classes[index];
-	r = s->class->create(&w->cfg.limits, w->shared[index], &s->proto);
+	/* Holding bodies back costs memory and time. Without a rule nothing could want them; any rule
+	 * could, by what effects and attributes bodies add. */
+	if (!s->agent->policy || !policy_rule_count(s->agent->policy))
+		limits.body_max = 0;
+	r = s->class->create(&limits, w->shared[index], &s->proto);
+	if (r == 0)
+		r = tell_peer(s);
 	if (r < 0) {
 		internal_failure(s, r);
 		return false;

@@ -181,6 +181,34 @@ static void test_verbs_fold_and_overflow_the_index(void **state)
 	assert_string_equal(judge("XZZ", OP_READ, NULL, 0), "allow target:any");
 }
 
+/* A permission by host is for the host that was dialled, a restriction for the name as well. */
+static void test_hosts_that_were_not_checked(void **state)
+{
+	static const bool checked[] = { true, false };
+	static const char *const want[] = { "allow ok", "block target:any" };
+
+	for (size_t i = 0; i < 2; i++) {
+		struct op_attr attrs[] = {
+			{ .key = "host", .type = OP_ATTR_TEXT, .s = SLICE("api.x") },
+			{ .key = "host_checked", .type = OP_ATTR_BOOL, .b = checked[i] },
+		};
+		struct op op = { .protocol = "http",
+				 .verb = SLICE("GET"),
+				 .effects = OP_READ,
+				 .attrs = attrs,
+				 .n_attrs = 2 };
+
+		set = must_compile_rules("block", "{\"id\":\"ok\",\"verdict\":\"allow\","
+						  "\"when\":{\"host\":[\"api.x\"]}}");
+		assert_string_equal(judge_op(&op), want[i]);
+		set = policy_set_unref(set);
+		set = must_compile_rules("allow", "{\"id\":\"no\",\"verdict\":\"block\","
+						  "\"when\":{\"host\":[\"api.x\"]}}");
+		assert_string_equal(judge_op(&op), "block no");
+		set = policy_set_unref(set);
+	}
+}
+
 static const char *judge_http(const char *verb, const char *path, const char *host, bool ambiguous)
 {
 	struct op_object objects[] = { { "path", slice_str(path), OP_READ } };
@@ -453,6 +481,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_block_on_any_effect_allow_on_all),
 		T(test_effects_of_zero_are_unknown),
+		T(test_hosts_that_were_not_checked),
 		T(test_the_most_restrictive_wins_in_any_order),
 		T(test_block_does_not_depend_on_the_schema_being_written),
 		T(test_block_without_schema_covers_every_schema),

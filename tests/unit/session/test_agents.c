@@ -123,6 +123,7 @@ static void test_targets_by_address_and_by_name(void **state)
 {
 	struct agents *r;
 	struct agent *a;
+	struct buf names;
 	struct addr in = addr_v4(htonl(0x0a010203), htons(80)),
 		    local = addr_v4(htonl(0x7f000001), htons(80)),
 		    other = addr_v4(htonl(0x0b010203), htons(80)),
@@ -135,6 +136,15 @@ static void test_targets_by_address_and_by_name(void **state)
 	assert_string_equal(agents_target(r, a, &local)->name, "t");
 	assert_null(agents_target(r, a, &other));
 	assert_null(agents_target(r, a, &port));
+	buf_init(&names, 16);
+	assert_int_equal(agents_names(r, &local, &names), 0);
+	assert_true(slice_eq(buf_peek(&names), SLICE("localhost\0")));
+	assert_int_equal(agents_names(r, &local, &names), 0); /* no more fits */
+	assert_int_equal(buf_len(&names), 10);
+	buf_clear(&names);
+	assert_int_equal(agents_names(r, &in, &names), 0);
+	assert_int_equal(buf_len(&names), 0);
+	buf_done(&names);
 	assert_null(agent_unref(a));
 	assert_null(agents_free(r));
 }
