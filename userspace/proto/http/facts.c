@@ -192,7 +192,7 @@ static int graphql_one(struct http *h, struct finding *f, struct slice doc, stru
 static int graphql_json(struct http *h, struct finding *f, struct slice body)
 {
 	struct slice doc, name = SLICE_NONE, value = json_member(body, "query");
-	int r = json_string(value, &h->body_arena, &doc);
+	int r = http_json_string(value, &h->body_arena, &doc);
 
 	if (r < 0)
 		return r;
@@ -203,7 +203,7 @@ static int graphql_json(struct http *h, struct finding *f, struct slice body)
 		f->opaque = true;
 		return 0;
 	}
-	r = json_string(json_member(body, "operationName"), &h->body_arena, &name);
+	r = http_json_string(json_member(body, "operationName"), &h->body_arena, &name);
 	if (r < 0)
 		return r;
 	return graphql_one(h, f, doc, name);

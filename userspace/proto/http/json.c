@@ -447,7 +447,7 @@ struct slice json_member(struct slice text, const char *name)
 	return SLICE_NONE;
 }
 
-int json_string(struct slice value, struct arena *a, struct slice *ret)
+int http_json_string(struct slice value, struct arena *a, struct slice *ret)
 {
 	struct slice inner;
 	uint8_t *out;

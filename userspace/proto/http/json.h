@@ -35,6 +35,6 @@ bool json_next(struct json_walk *w, struct slice *ret_key, struct slice *ret_val
 struct slice json_member(struct slice text, const char *name);
 /* The decoded text of a string value, in a when it has escapes. 1; 0 when value is no string;
  * -ENOMEM. */
-int json_string(struct slice value, struct arena *a, struct slice *ret) __must_check;
+int http_json_string(struct slice value, struct arena *a, struct slice *ret) __must_check;
 
 #endif
