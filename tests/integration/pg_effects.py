@@ -17,7 +17,6 @@ import signal
 import subprocess
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pg_lab
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -164,7 +163,52 @@ def judge(lab, facts, fields):
         wrong += [f"Weir: {s['verb']}: {words(s['effects'])}" for s in stmts] + seen.why
         if seen.error:
             wrong.append(seen.error)
-    return wrong, seen
+    return wrong
+
+
+def check_lines(rows):
+    """TAP of these lines, without a plan; how many are wrong."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    facts = Facts()
+    lab = pg_lab.Lab()
+    bad = 0
+    try:
+        for number, fields in rows:
+            wrong = judge(lab, facts, fields)
+            bad += bool(wrong)
+            print(f"{'not ok' if wrong else 'ok'} - line {number}: "
+                  f"{fields[0].replace('#', '')[:100]}")
+            for line in wrong:
+                print("#   " + line)
+            sys.stdout.flush()
+    finally:
+        facts.close()
+        lab.close()
+    return bad
+
+
+def check_table(only):
+    """All lines, in as many worlds at a time as there are processors."""
+    rows = [(n, f) for n, f in read_table() if only in f[0]]
+    parts = min(os.cpu_count() or 1, 4, len(rows) or 1)
+    children = [subprocess.Popen([sys.executable, __file__, "--part", f"{i}/{parts}", "--only", only],
+                                 stdout=subprocess.PIPE, text=True) for i in range(parts)]
+
+    def end(*_):
+        for c in children:
+            c.terminate()
+        sys.exit(1)
+    signal.signal(signal.SIGTERM, end)
+    seen, bad = 0, False
+    for c in children:
+        for line in c.stdout:
+            seen += line.startswith(("ok", "not ok"))
+            print(line, end="", flush=True)
+        bad = c.wait() != 0 or bad
+    enough = seen == len(rows) and (len(rows) >= MIN_LINES or bool(only))
+    print(f"{'ok' if enough else 'not ok'} - {seen} statements ran, {MIN_LINES} at least")
+    print(f"1..{seen + 1}")
+    return 1 if bad or not enough else 0
 
 
 def main():
@@ -174,30 +218,20 @@ def main():
     if why:
         print("1..0 # SKIP " + why)
         return 77
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    facts = Facts()
-    lab = pg_lab.Lab()
-    try:
-        if "--print" in sys.argv:
+    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
+    if "--print" in sys.argv:
+        facts, lab = Facts(), pg_lab.Lab()
+        try:
             print_lines(lab, facts, "-v" in sys.argv)
-            return 0
-        only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else ""
+        finally:
+            facts.close()
+            lab.close()
+        return 0
+    if "--part" in sys.argv:
+        part, parts = map(int, sys.argv[sys.argv.index("--part") + 1].split("/"))
         rows = [(n, f) for n, f in read_table() if only in f[0]]
-        bad = 0
-        for number, fields in rows:
-            wrong, _ = judge(lab, facts, fields)
-            bad += bool(wrong)
-            print(f"{'not ok' if wrong else 'ok'} {number} - {fields[0].replace('#', '')[:100]}")
-            for line in wrong:
-                print("#   " + line)
-            sys.stdout.flush()
-        enough = len(rows) >= MIN_LINES or bool(only)
-        print(f"{'ok' if enough else 'not ok'} - {len(rows)} statements, {MIN_LINES} at least")
-        print(f"1..{len(rows) + 1}")
-        return 1 if bad or not enough else 0
-    finally:
-        facts.close()
-        lab.close()
+        return 1 if check_lines(rows[part::parts]) else 0
+    return check_table(only)
 
 
 if __name__ == "__main__":

@@ -558,6 +558,8 @@ SELECT json_build_object('relations', (SELECT json_agg(json_build_object('schema
             dialled = self.listener.count
             self.inotify.read()
             seen.error, rows = self.run(conn, self.fill(sql), copies)
+            if "_backend(" in sql or "reload_conf" in sql:
+                time.sleep(1)  # signals take their time
             touched = self.inotify.read()
             if rows:
                 seen.add("rows came back", "read")
@@ -569,8 +571,7 @@ SELECT json_build_object('relations', (SELECT json_agg(json_build_object('schema
                     self.compare_rows(seen, name, temp_was.get(name), temp_is.get(name))
                 if conn.info.transaction_status == psycopg2.extensions.TRANSACTION_STATUS_INTRANS:
                     conn.cursor().execute("COMMIT")
-            # Signals take their time.
-            time.sleep(0.3 if "_backend(" in sql else 0.01)
+            time.sleep(0.01)
             now = self.world()
             conn.close()
             while self.query(f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid}"):
