@@ -9,7 +9,7 @@
  *
  * The facts are those of the text. What the database's owner has built behind a name (views, rules,
  * triggers, defaults, casts, operators and functions that overload PostgreSQL's own) is not in the
- * text: to make such things has the effects schema and exec.
+ * text: to make such things has the effects schema and exec. sql_catalog.h tells a context of it.
  */
 #ifndef WEIR_PG_SQL_H
 #define WEIR_PG_SQL_H
@@ -56,7 +56,8 @@ struct pg_stmt {
 	 *                   verb says (PREPARE)
 	 * object      text  what DDL and GRANT are about: "table", "view", "index", "role" …
 	 * action      text  of ALTER: "rename", "owner", "set schema", "drop column", "row security"
-	 * cascade     bool  true: DROP or TRUNCATE … CASCADE
+	 * cascade     bool  true: DROP, TRUNCATE or ALTER TABLE … CASCADE
+	 * resolved    bool  true: a catalogue (sql_catalog.h) knows every relation
 	 * direction   text  COPY: "from" or "to"
 	 * program     bool  true: COPY runs a program
 	 * explain     text  "plan" or "analyze"
