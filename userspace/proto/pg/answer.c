@@ -117,16 +117,23 @@ static int result_complete(struct pg *p, struct pg_pend *e, struct slice tag)
 	return pg_event_attrs(p, PROTO_RESULT, pg_answer_op(e), NULL, false, attrs, 3);
 }
 
+/* More results than statements: some texts cannot be counted, but no server may go on for ever. */
+static bool result_wanted(struct pg *p, const struct pg_pend *e, size_t len)
+{
+	return e->kind != PG_PEND_QUERY || e->done < e->n_ops || pg_event_afford(p, len);
+}
+
 static int command_complete(struct pg *p, struct pg_pend *e, struct slice tag)
 {
-	int r;
+	int r = 0;
 
 	if (!runs_sql(e) || e->refusal || e->failed)
 		return -EPROTO;
 	if (e->copy_in && p->copy_op == pg_answer_op(e))
 		p->maybe_sync = 0; /* all went well up to CopyDone: they were ignored */
 	p->copy_in = p->copy_out = false;
-	r = result_complete(p, e, tag);
+	if (result_wanted(p, e, tag.len))
+		r = result_complete(p, e, tag);
 	if (r < 0)
 		return r;
 	if (slice_eq(tag, SLICE("DISCARD ALL")) || slice_eq(tag, SLICE("DEALLOCATE ALL")))
@@ -136,9 +143,9 @@ static int command_complete(struct pg *p, struct pg_pend *e, struct slice tag)
 		return 0;
 	}
 	e->answered = true;
-	e->done++;
+	if (++e->done < e->n_ops)
+		e->recorded = 0;
 	e->rows = e->bytes = 0;
-	e->recorded = 0;
 	p->n_formats = 0;
 	return 0;
 }
@@ -520,7 +527,8 @@ static int complete(struct pg *p, uint8_t type)
 	default: /* 'I', EmptyQueryResponse */
 		if (!runs_sql(e) || e->refusal || e->failed)
 			return -EPROTO;
-		r = result_complete(p, e, SLICE("EMPTY"));
+		if (result_wanted(p, e, 0))
+			r = result_complete(p, e, SLICE("EMPTY"));
 		if (e->kind == PG_PEND_QUERY) {
 			e->answered = true;
 			e->done++;

@@ -68,11 +68,47 @@ int pg_event_push(struct pg *p, const struct proto_event *e)
 	return 0;
 }
 
+enum { EVENT_COST = 64 }; /* of an event's record beside its text */
+
+bool pg_event_afford(struct pg *p, size_t len)
+{
+	if (p->extra_op != p->next_op) {
+		p->extra_op = p->next_op;
+		p->extra = 0;
+	}
+	if (p->extra > p->lim.record_max)
+		return false;
+	p->extra += EVENT_COST + MIN(len, p->lim.text_max);
+	return true;
+}
+
+/* The first that has no room says so, the rest is silent. */
+static int note_afford(struct pg *p, const struct op_attr *attrs, size_t n)
+{
+	size_t len = 0;
+
+	for (size_t i = 0; i < n; i++)
+		len += attrs[i].type == OP_ATTR_TEXT ? MIN(attrs[i].s.len, p->lim.text_max) : 0;
+	if (!pg_event_afford(p, len))
+		return 0;
+	if (p->extra <= p->lim.record_max)
+		return 1;
+	return pg_event_push(p, &(struct proto_event){ .type = PROTO_NOTE,
+						       .text = "further notes are left out" });
+}
+
 int pg_event_attrs(struct pg *p, enum proto_event_type type, uint64_t op, const char *text,
 		   bool failed, const struct op_attr *attrs, size_t n)
 {
-	struct op_attr *copy = n ? arena_array(&p->ev_arena, n, sizeof(*copy)) : NULL;
+	struct op_attr *copy;
 
+	if (type == PROTO_NOTE) {
+		int r = note_afford(p, attrs, n);
+
+		if (r != 1)
+			return r;
+	}
+	copy = n ? arena_array(&p->ev_arena, n, sizeof(*copy)) : NULL;
 	if (n && !copy)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {

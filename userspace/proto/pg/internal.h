@@ -285,6 +285,8 @@ struct pg {
 	size_t ev_cap, ev_head, ev_count;
 	struct arena ev_arena; /* attributes */
 	struct buf data; /* bytes of DATA events */
+	size_t extra; /* bytes recorded of what a server may say without end, since operation … */
+	uint64_t extra_op;
 	bool ended;
 };
 
@@ -297,7 +299,10 @@ static inline struct pg *pg_of(struct proto *p)
 void pg_events_recycle(struct pg *p); /* gives memory back when all were taken */
 int pg_events_next(struct pg *p, struct proto_event *ret);
 int pg_event_push(struct pg *p, const struct proto_event *e) __must_check;
-/* attrs and the text in them are copied. */
+/* Whether the record still has room for something that a server may send any number of times: up to
+ * record_max bytes between two operations. Takes that room. */
+bool pg_event_afford(struct pg *p, size_t len);
+/* attrs and the text in them are copied. A NOTE for which there is no room any more is left out. */
 int pg_event_attrs(struct pg *p, enum proto_event_type type, uint64_t op, const char *text,
 		   bool failed, const struct op_attr *attrs, size_t n) __must_check;
 /* As much of s as *recorded leaves under limits.record_max; joined with what came before. */

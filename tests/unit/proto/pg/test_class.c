@@ -288,6 +288,33 @@ static void test_failing_allocations(void **state)
 	alloc_fail_each(harness_alloc_scenario, &s, 6);
 }
 
+/* What a server may say without being asked fills no disk: NOTEs between two operations are bounded. */
+static void test_notes_bounded(void **state)
+{
+	static const char notice[] = "N\0\0\0\x1bSNOTICE\0C00000\0Mhello\0\0";
+	struct slice one = slice_of(notice, sizeof(notice) - 1);
+	struct fixture f = begin(NULL);
+	size_t notes = 0, silent = 0;
+
+	feed(&f, DIR_TO_SERVER, STARTUP);
+	feed(&f, DIR_TO_CLIENT, READY);
+	for (int i = 0; i < 10000; i++) {
+		struct parse_err why;
+		struct proto_event ev;
+		size_t used, before = notes;
+
+		assert_int_equal(proto_pg.feed(f.p, DIR_TO_CLIENT, one, &used, &why), 0);
+		assert_int_equal(used, one.len);
+		while (proto_pg.next(f.p, &ev) > 0)
+			notes += ev.type == PROTO_NOTE;
+		silent += notes == before;
+		drain(&f, DIR_TO_CLIENT);
+	}
+	assert_in_range(notes, 100, 2000);
+	assert_in_range(silent, 8000, 9900);
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_many_statements),
 		cmocka_unit_test(test_promises),
 		cmocka_unit_test(test_failing_allocations),
+		cmocka_unit_test(test_notes_bounded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
