@@ -672,6 +672,9 @@ void session_flush(struct session *s)
 	for (enum dir d = DIR_TO_SERVER; d <= DIR_TO_CLIENT; d++) {
 		struct side *from = session_from(s, d);
 
+		/* Handlers show their output in pieces: no event tells of the next one. */
+		if (wrote && !flushed(s, d) && session_from(s, dir_other(d))->writable)
+			session_run(s);
 		if (from->watch.fd < 0 || s->stage == SESSION_DRAIN ||
 		    (d == DIR_TO_CLIENT && !s->connected))
 			continue;
