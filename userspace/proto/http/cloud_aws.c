@@ -302,10 +302,10 @@ static void from_rest(const struct cloud_request *q, struct slice *seg, int n, s
 	}
 	for (int i = 0; i + 1 < n; i += 2)
 		c->name = seg[i + 1];
-	if (n)
-		c->resource = seg[(n - 1) & ~1];
 	if (n & 1 && n > 1)
 		c->subresource = seg[n - 1];
+	if (n)
+		c->resource = seg[n == 1 ? 0 : (n - 2) & ~1];
 	c->action = reads						? SLICE("get")
 		    : slice_eq(q->method, SLICE("DELETE"))	? SLICE("delete")
 		    : slice_eq(q->method, SLICE("PUT"))		? SLICE("put")

@@ -185,12 +185,19 @@ static bool is_place(struct slice s)
 	       slice_eq(s, SLICE("zones"));
 }
 
+/* Collections are plural; what is not is something to do. */
+static bool is_collection(struct slice s)
+{
+	return cloud_ends(s, "s") || cloud_ends(s, "acl") || cloud_ends(s, "Acl") ||
+	       slice_eq(s, SLICE("o")) || slice_eq(s, SLICE("b"));
+}
+
 /* seg: behind the version. */
 static int fill_resource(const struct cloud_request *q, struct slice *seg, int n,
 			 struct arena *a, struct cloud *c)
 {
 	struct slice verb = n ? take_verb(&seg[n - 1]) : SLICE_NONE;
-	bool item = false;
+	bool item = false, post = slice_eq(q->method, SLICE("POST"));
 
 	for (int i = 0; i < n;) {
 		struct slice id = i + 1 < n ? seg[i + 1] : SLICE_NONE;
@@ -200,8 +207,13 @@ static int fill_resource(const struct cloud_request *q, struct slice *seg, int n
 			continue;
 		}
 		/* "instances/web/stop": a verb, where a collection would stand. */
-		if (i + 1 == n && item && !verb.len && cloud_verb_effects(seg[i])) {
+		if (i + 1 == n && item && !verb.len &&
+		    (cloud_verb_effects(seg[i]) || (post && !is_collection(seg[i])))) {
 			verb = seg[i];
+			if (!c->resource.len && i > 1) {
+				c->resource = seg[i - 2];
+				c->name = seg[i - 1];
+			}
 			break;
 		}
 		if (slice_eq(seg[i], SLICE("projects")) && id.len)
@@ -214,6 +226,12 @@ static int fill_resource(const struct cloud_request *q, struct slice *seg, int n
 		}
 		item = i + 1 < n;
 		i += 2;
+	}
+	if (slice_eq(c->service, SLICE("storage")) && n > 5 &&
+	    (slice_eq(seg[4], SLICE("rewriteTo")) || slice_eq(seg[4], SLICE("copyTo")))) {
+		c->resource = seg[2];
+		c->name = seg[3];
+		verb = seg[4];
 	}
 	/* Objects' names may hold slashes, which come escaped and then look like segments. */
 	if (slice_eq(c->service, SLICE("storage")) && n > 4 && slice_eq(seg[0], SLICE("b")) &&
@@ -357,6 +375,10 @@ int cloud_gcp_decode(const struct cloud_request *q, struct arena *a, struct clou
 			ret->service = slice_eq(at[0], SLICE("sql")) ? SLICE("sqladmin") : at[0];
 		at++;
 		n--;
+	}
+	if (n > 3 && slice_eq(at[0], SLICE("apis"))) { /* Cloud Run's older form */
+		at += 2;
+		n -= 2;
 	}
 	if (n && is_version(at[0])) {
 		at++;
