@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 						 .text_max = 512,
 						 .record_max = 256,
 						 .out_max = 512,
-						 .queue_max = 4 };
+						 .queue_max = 4,
+						 .body_max = 48 };
 
 	harness_fuzz(&proto_http, &lim, data, size);
 	return 0;

@@ -9,6 +9,17 @@
 
 enum { STEPS = 32 };
 
+/* Whoever holds bodies answers "Expect: 100-continue" in the server's place. */
+static bool expects(const uint8_t *data, size_t size)
+{
+	static const char word[] = "100-CONTINUE";
+
+	for (size_t i = 0; i + sizeof(word) - 1 <= size; i++)
+		if (slice_ieq(slice_of(data + i, sizeof(word) - 1), slice_str(word)))
+			return true;
+	return false;
+}
+
 void harness_fuzz(const struct proto_class *class, const struct proto_limits *lim,
 		  const uint8_t *data, size_t size)
 {
@@ -22,6 +33,7 @@ void harness_fuzz(const struct proto_class *class, const struct proto_limits *li
 
 	if (!side[0] || !side[1])
 		abort();
+	s.foreign = lim->body_max && expects(data, size);
 	while (size >= 3 && s.n_steps < STEPS) {
 		enum dir d = data[0] & 1;
 		size_t len = MIN((size_t)(data[1] << 8 | data[2]), size - 3);
