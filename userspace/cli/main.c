@@ -10,9 +10,9 @@
 
 /* In the order in which people meet them. */
 static const struct cli_command *const commands[] = {
-	&cli_cmd_run,    &cli_cmd_daemon, &cli_cmd_attach,   &cli_cmd_detach,
-	&cli_cmd_agents, &cli_cmd_status, &cli_cmd_sessions, &cli_cmd_show,
-	&cli_cmd_replay, &cli_cmd_search, &cli_cmd_approvals, &cli_cmd_approve, &cli_cmd_deny, &cli_cmd_policy,
+	&cli_cmd_run,       &cli_cmd_daemon,   &cli_cmd_attach, &cli_cmd_detach, &cli_cmd_agents,
+	&cli_cmd_status,    &cli_cmd_sessions, &cli_cmd_show,   &cli_cmd_replay, &cli_cmd_search,
+	&cli_cmd_approvals, &cli_cmd_approve,  &cli_cmd_deny,   &cli_cmd_policy,
 };
 
 static void table_print(FILE *out)

@@ -134,7 +134,7 @@ const struct cli_command cli_cmd_status = {
 		"                 policy_files, policies (loaded_at, took_us, list of name, hash and\n"
 		"                 mode; error and failed_at of the last try), listeners, kernel (counters), proxy (pid, "
 		"restarts,\n"
-		"                 state, counters)\n"
+		"                 state, counters); with webhooks notifier (the same of it)\n"
 		"  --socket PATH  the daemon's control socket\n"
 		"\n"
 		"Example:\n"

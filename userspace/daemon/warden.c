@@ -15,7 +15,8 @@
 
 #define SWEEP_NS NSEC_PER_SEC
 #define FLOWS_SWEEP_NS (60 * NSEC_PER_SEC)
-#define FLOWS_AGE_S 300 /* longer than a proxy is ever down, or a full accept queue is tried again */
+#define FLOWS_AGE_S \
+	300 /* longer than a proxy is ever down, or a full accept queue is tried again */
 #define STOP_TIMEOUT_NS (10 * NSEC_PER_SEC) /* the proxy's, to close its sessions */
 
 enum { TURN_EVENTS = 32, TICK_MS = 250 };
@@ -95,7 +96,8 @@ static void flows_sweep(struct warden *w)
 	int n = bpfctl_sweep_flows(w->bpf, FLOWS_AGE_S);
 
 	if (n > 0)
-		log_info("flow records of connections that nobody accepted are removed count=%d", n);
+		log_info("flow records of connections that nobody accepted are removed count=%d",
+			 n);
 	else if (n < 0)
 		log_warn("cannot sweep flow records error=\"%s\"", strerror(-n));
 }

@@ -18,14 +18,22 @@
 
 enum {
 	CLIENTS_MAX = 64, /* on the control socket: bounded */
-	CLIENTS_MEMBERS = 48, /* of these at most when a member of control.group comes: root gets in */
+	CLIENTS_MEMBERS =
+		48, /* of these at most when a member of control.group comes: root gets in */
 	PENDING_MAX = 2 * ATTACHED_MAX,
 	LISTENERS = 2,
 };
 
 /* What an epoll event is about: the kind in the upper byte, an id below. Ids are never used twice, so
  * an event that was queued for something closed in the same turn finds nothing. */
-enum source { SOURCE_SIGNAL = 1, SOURCE_CONTROL, SOURCE_PROXY, SOURCE_CLIENT, SOURCE_WATCH, SOURCE_NOTIFIER };
+enum source {
+	SOURCE_SIGNAL = 1,
+	SOURCE_CONTROL,
+	SOURCE_PROXY,
+	SOURCE_CLIENT,
+	SOURCE_WATCH,
+	SOURCE_NOTIFIER
+};
 #define SOURCE_TAG(kind, id) ((__u64)(kind) << 56 | (id))
 
 enum proxy_state {
