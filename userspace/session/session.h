@@ -60,7 +60,7 @@ struct session {
 	bool remembers;	     /* an approval is remembered for this session */
 	bool relayed;	     /* an upgrade went through: no longer request by request */
 	bool kept_alive;     /* the kernel looks after silent peers */
-	uint64_t last_let, last_result; /* ids of operations */
+	uint64_t last_let, last_denied, last_result; /* ids of operations; denied: after a hold */
 	char *first_names;   /* what rec points to once another policy judges; NULL: it has not */
 	uint8_t first_hash[32];
 	struct proto *proto;

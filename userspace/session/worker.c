@@ -17,6 +17,7 @@ enum {
 	ACCEPTS_PER_TURN = 64, /* per listener: so that a flood of connects starves nobody */
 	SHORT_SECONDS = 10,    /* dial, sniff, drain */
 	LAST_TURNS = 100,      /* before stopping: what is under way may end properly */
+	LAST_WORDS_MS = 1000,  /* then as well: for refusals that come by the server */
 	LONG_SECONDS = 60,     /* a refused session that stays quiet */
 };
 
@@ -252,6 +253,28 @@ static bool turn(struct worker *w, int limit_ms)
 	return n || !idle;
 }
 
+/* Is somebody still to be told that what was on hold is denied? */
+static bool words_pending(const struct worker *w)
+{
+	list_foreach(n, &w->sessions) {
+		const struct session *s = container_of(n, struct session, all);
+
+		if (s->stage == SESSION_RUN && s->last_denied > s->last_result)
+			return true;
+	}
+	return false;
+}
+
+static void deny_holds(struct worker *w)
+{
+	uint64_t until_ns = clock_monotonic_ns() + LAST_WORDS_MS * NSEC_PER_MSEC;
+
+	list_foreach(n, &w->sessions)
+		hold_deny_all(container_of(n, struct session, all), "the daemon was stopped");
+	while (words_pending(w) && clock_monotonic_ns() < until_ns)
+		(void)turn(w, LAST_WORDS_MS / 10); /* quiet or not, it goes on */
+}
+
 static void *worker_thread(void *arg)
 {
 	struct worker *w = arg;
@@ -260,8 +283,7 @@ static void *worker_thread(void *arg)
 	w->real_ns = clock_realtime_ns();
 	while (!__atomic_load_n(&w->stop, __ATOMIC_ACQUIRE))
 		(void)turn(w, -1); /* quiet or not, it goes on */
-	list_foreach(n, &w->sessions)
-		hold_deny_all(container_of(n, struct session, all), "the daemon was stopped");
+	deny_holds(w);
 	/* Ends that have arrived already are ends, not interruptions. */
 	for (int i = 0; i < LAST_TURNS && turn(w, 0); i++)
 		;
