@@ -5,6 +5,10 @@
 #include <pg_query/pg_query.pb-c.h>
 
 enum {
+	OPERATOR_WORK_MAX = 16 << 20, /* characters looked at: some ten milliseconds */
+};
+
+enum {
 	C_SPACE = 1,
 	C_IDENT = 2, /* begins an identifier */
 	C_DIGIT = 4,
@@ -377,6 +381,30 @@ static bool count_token(struct level *levels, unsigned *top, unsigned *sum, unsi
 	}
 }
 
+static bool is_operator(char c)
+{
+	return c && strchr("~!@#^&|`?+-*/%<>=", c);
+}
+
+/*
+ * PostgreSQL's scanner takes a whole run of these for one operator, then gives back all but the first
+ * characters when there is a comment in it or it ends in + or -: quadratic, and a server spends only
+ * its own client's time on that. Real operators have up to 63 characters; lines drawn in comments
+ * are longer, so what counts is the work.
+ */
+static bool scans_fast(const char *text, size_t len)
+{
+	size_t work = 0, run = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		run = is_operator(text[i]) ? run + 1 : 0;
+		work += run; /* the sum of all runs' squares, halved */
+		if (work > OPERATOR_WORK_MAX)
+			return false;
+	}
+	return true;
+}
+
 bool pg_text_is_flat(const char *text, size_t len)
 {
 	struct level levels[PG_SQL_DEPTH_MAX];
@@ -389,6 +417,8 @@ bool pg_text_is_flat(const char *text, size_t len)
 	/* No text of so few bytes is deeper: a level takes one at least. */
 	if (len < PG_SQL_DEPTH_MAX)
 		return true;
+	if (!scans_fast(text, len))
+		return false;
 	r = pg_query_scan(text);
 	if (r.error) {
 		/* The parser will stumble over the same token, but only after what is before it. */

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "proto/pg/sql.h"
+#include "proto/pg/sql_norm.h"
 #include "support/test.h"
 
 static const struct pg_facts *facts(struct pg_sql *s, const char *text)
@@ -547,6 +548,32 @@ static void test_alloc_failures(void **state)
 	alloc_fail_each(alloc_scenario, NULL, 0);
 }
 
+/* Runs of operator characters, which the scanner reads again and again: n of unit behind a word. */
+static bool flat(const char *unit, size_t n, const char *end)
+{
+	size_t each = strlen(unit);
+	char *text = malloc(16 + n * each + strlen(end)), *p;
+	bool r;
+
+	assert_non_null(text);
+	p = stpcpy(text, "select 1 ");
+	for (size_t i = 0; i < n; i++)
+		p = stpcpy(p, unit);
+	p = stpcpy(p, end);
+	r = pg_text_is_flat(text, (size_t)(p - text));
+	free(text);
+	return r;
+}
+
+static void test_scanner_work(void **state)
+{
+	assert_false(flat("/*", 100000, ""));
+	assert_false(flat("+-", 100000, "1"));
+	assert_false(flat("/*", 3000, ""));
+	assert_true(flat("-- =========================================================\n", 1000, ""));
+	assert_true(flat("/************************************************************/\n", 1000, ""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -560,6 +587,7 @@ int main(void)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_unknown_by),
 		cmocka_unit_test(test_alloc_failures),
+		cmocka_unit_test(test_scanner_work),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
