@@ -447,6 +447,9 @@ static bool client_read(struct warden *w, struct client *c)
 		client_drop(w, c);
 		return false;
 	}
+	/* A request begins: an owner that was quiet for hours has its time from here on. */
+	if (buf_len(&c->in) == 0 && !c->waiting)
+		c->deadline_ns = clock_monotonic_ns() + CLIENT_TIMEOUT_NS;
 	buf_commit(&c->in, (size_t)n);
 	client_next(w, c);
 	return true;
