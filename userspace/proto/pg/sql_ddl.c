@@ -220,6 +220,21 @@ static bool names_lexing(const char *name)
 	       strcasecmp(name, "backslash_quote") == 0 || strcasecmp(name, "client_encoding") == 0;
 }
 
+/* Settings that switch off what an owner relies on, or hide what is done from the server's log. */
+static bool names_guard(const char *name)
+{
+	static const char *const guards[] = {
+		"row_security",         "session_replication_role", "allow_system_table_mods",
+		"lo_compat_privileges", "zero_damaged_pages",       "ignore_checksum_failure",
+		"ignore_system_indexes"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(guards); i++)
+		if (strcasecmp(name, guards[i]) == 0)
+			return true;
+	return strncasecmp(name, "log_", 4) == 0 || strncasecmp(name, "track_", 6) == 0;
+}
+
 /*
  * A search path in which pg_catalog is named anywhere but first lets somebody's function stand in
  * for one of PostgreSQL's own. One string may hold a whole list when set_config gives it.
@@ -264,10 +279,7 @@ void pg_walk_setting(struct pg_walk *w, const char *name, size_t n_args, PgQuery
 		   strcasecmp(name, "session_preload_libraries") == 0 ||
 		   strcasecmp(name, "dynamic_library_path") == 0) {
 		w->effects |= OP_EXEC | OP_FILE;
-	} else if (strcasecmp(name, "row_security") == 0 ||
-		   strcasecmp(name, "session_replication_role") == 0 ||
-		   strcasecmp(name, "allow_system_table_mods") == 0) {
-		/* These switch off what an owner relies on. */
+	} else if (names_guard(name)) {
 		w->effects |= OP_ADMIN;
 	}
 }
