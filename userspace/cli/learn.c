@@ -248,7 +248,8 @@ static bool is_word_byte(uint8_t c)
  * nor quotes with a letter before them (E'', U&''), and every quote is closed. */
 static bool literals_plain(struct slice s)
 {
-	if (has(s, "--") || has(s, "/*") || has(s, "\\") || has(s, "$") || has(s, "\"") || has(s, "&"))
+	if (has(s, "--") || has(s, "/*") || has(s, "\\") || has(s, "$") || has(s, "\"") ||
+	    has(s, "&"))
 		return false;
 	for (size_t i = 0; i < s.len; i++) {
 		ptrdiff_t end;
@@ -410,9 +411,9 @@ static bool objects_sayable(const struct op *op)
 /* Verbs that can touch nothing but the session's transactions, portals and statements. */
 static bool is_session_verb(const char *verb)
 {
-	static const char *const verbs[] = { "BEGIN",   "START",     "COMMIT",  "END",
-					     "ABORT",   "ROLLBACK",  "RELEASE", "SAVEPOINT",
-					     "CLOSE",   "DEALLOCATE" };
+	static const char *const verbs[] = { "BEGIN", "START",     "COMMIT",  "END",
+					     "ABORT", "ROLLBACK",  "RELEASE", "SAVEPOINT",
+					     "CLOSE", "DEALLOCATE" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
 		if (strcmp(verb, verbs[i]) == 0)
@@ -441,8 +442,8 @@ static int statement_add(struct learn *l, struct learn_group *like, const struct
 			g->count++;
 		return r;
 	}
-	if (op->n_objects == 0 && ((op->effects == OP_SESSION && is_session_verb(like->verb)) ||
-				   op->text.len == 0)) {
+	if (op->n_objects == 0 &&
+	    ((op->effects == OP_SESSION && is_session_verb(like->verb)) || op->text.len == 0)) {
 		/* Without a text it is a message of the protocol: its verb says all. */
 		like->form = op->text.len ? LEARN_SESSION : LEARN_ANY;
 		r = group_find(l, like, &g);
@@ -515,6 +516,13 @@ static bool host_of(const struct op *op, char *out, size_t size)
 	return true;
 }
 
+static bool is_false(const struct op *op, const char *key)
+{
+	const struct op_attr *a = op_attr_find(op, key);
+
+	return a && a->type == OP_ATTR_BOOL && !a->b;
+}
+
 static int request_add(struct learn *l, struct learn_group *like, const struct op *op)
 {
 	const struct op_attr *path = op_attr_find(op, "path"),
@@ -531,11 +539,14 @@ static int request_add(struct learn *l, struct learn_group *like, const struct o
 	if (path && path->type == OP_ATTR_TEXT &&
 	    (has_glob(path->s) || !is_plain(path->s) || !is_utf8(path->s)))
 		return -EINVAL;
+	r = host_add(&l->targets[like->target], host);
+	/* One that nobody could check is never permitted by its name: the address must do. */
+	if (is_false(op, "host_checked"))
+		host[0] = '\0';
 	like->form = LEARN_PATHS;
 	like->host = host;
-	r = group_find(l, like, &g);
 	if (r == 0)
-		r = host_add(&l->targets[like->target], host);
+		r = group_find(l, like, &g);
 	buf_init(&b, PATTERN_BYTES_MAX);
 	if (r == 0 && path && path->type == OP_ATTR_TEXT) {
 		r = path_glob(path->s, &b);

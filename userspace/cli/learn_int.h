@@ -50,8 +50,8 @@ struct learn {
 };
 
 /* Index of s, added when it is new; *ret_new says so. -ENOSPC over max, -ENOMEM. */
-int text_set_add(struct text_set *set, const char *s, size_t max, size_t *ret, bool *ret_new)
-	__must_check;
+int text_set_add(struct text_set *set, const char *s, size_t max, size_t *ret,
+		 bool *ret_new) __must_check;
 void text_set_sort(struct text_set *set); /* indices are void then */
 void text_set_done(struct text_set *set);
 

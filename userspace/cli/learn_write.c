@@ -99,8 +99,7 @@ static void target_name(const struct writer *w, const struct learn_target *t, ch
 	if (host == text)
 		snprintf(out, NAME_BYTES, "%s-%.80s", t->protocol, host);
 	else
-		snprintf(out, NAME_BYTES, "%s-%.80s-%u", t->protocol, host,
-			 ntohs(t->addr.port_be));
+		snprintf(out, NAME_BYTES, "%s-%.80s-%u", t->protocol, host, ntohs(t->addr.port_be));
 	name_clean(out);
 	for (unsigned n = 2; name_taken(w, out); n++) {
 		size_t len = strlen(out);
@@ -112,7 +111,8 @@ static void target_name(const struct writer *w, const struct learn_target *t, ch
 
 static int text_order(const void *a, const void *b)
 {
-	return strcmp(json_string_value(*(json_t *const *)a), json_string_value(*(json_t *const *)b));
+	return strcmp(json_string_value(*(json_t *const *)a),
+		      json_string_value(*(json_t *const *)b));
 }
 
 /* Sorted, each once. Takes the list. */
@@ -214,7 +214,8 @@ static json_t *values_of(struct writer *w, const struct learn_group *g)
  */
 static char *sort_key(const struct out_rule *r, bool verbs, bool hosts, bool values)
 {
-	char *v = verbs ? json_dumps(r->verbs, 0) : NULL, *h = hosts ? json_dumps(r->hosts, 0) : NULL;
+	char *v = verbs ? json_dumps(r->verbs, 0) : NULL,
+	     *h = hosts ? json_dumps(r->hosts, 0) : NULL;
 	char *x = values ? json_dumps(r->values, 0) : NULL, *key = NULL;
 
 	if (asprintf(&key, "%s\1%d\1%s\1%s\1%04x\1%04x\1%d\1%s", r->target->name,
@@ -258,7 +259,8 @@ static int rules_join(struct writer *w, bool verbs, bool hosts, bool values, boo
 			   w->rules[i].like->form != LEARN_SESSION;
 
 		free(w->rules[i].sort);
-		w->rules[i].sort = sort_key(&w->rules[i], verbs || all, hosts || all, values || all);
+		w->rules[i].sort =
+			sort_key(&w->rules[i], verbs || all, hosts || all, values || all);
 		if (!w->rules[i].sort)
 			return -ENOMEM;
 	}
@@ -363,7 +365,8 @@ static json_t *when_json(const struct out_rule *r)
 }
 
 /* "db-select", "api-get-head", "db-session", each once. */
-static void rule_id(const struct writer *w, size_t i, char out[NAME_BYTES], char (*taken)[NAME_BYTES])
+static void rule_id(const struct writer *w, size_t i, char out[NAME_BYTES],
+		    char (*taken)[NAME_BYTES])
 {
 	const struct out_rule *r = &w->rules[i];
 	size_t n = (size_t)snprintf(out, NAME_BYTES, "%.60s", r->target->name);
@@ -420,8 +423,8 @@ static int rules_put(const struct writer *w, struct buf *b)
 
 	for (size_t i = 0; r == 0 && i < w->n_rules; i++) {
 		rule_id(w, i, ids[i], ids);
-		r = buf_printf(b, "%s\n    {\"id\": \"%s\", \"verdict\": \"allow\",",
-			       i ? "," : "", ids[i]);
+		r = buf_printf(b, "%s\n    {\"id\": \"%s\", \"verdict\": \"allow\",", i ? "," : "",
+			       ids[i]);
 		if (r == 0)
 			r = buf_printf(b, " \"comment\": \"%llu operation%s\",\n     \"when\": ",
 				       (unsigned long long)w->rules[i].count,

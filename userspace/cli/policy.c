@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "filter.h"
 #include "policy_cmds.h"
 #include "policy_files.h"
 
@@ -14,9 +15,10 @@ static void warnings_print(const char *path, const struct policy *p, bool json)
 
 	for (size_t i = 0; (w = policy_warning_at(p, i)); i++) {
 		if (json)
-			policy_json_line(json_pack("{s:s, s:s, s:i, s:i, s:s}", "file", path, "severity",
-					    "warning", "line", (int)w->line, "column",
-					    (int)w->column, "message", w->message));
+			policy_json_line(json_pack("{s:s, s:s, s:i, s:i, s:s}", "file", path,
+						   "severity", "warning", "line", (int)w->line,
+						   "column", (int)w->column, "message",
+						   w->message));
 		else
 			fprintf(stderr, "%s:%u:%u: warning: %s\n", path, w->line, w->column,
 				w->message);
@@ -31,10 +33,10 @@ static void ok_print(const char *path, const struct policy *p, bool json)
 	while (policy_warning_at(p, warnings))
 		warnings++;
 	if (json)
-		policy_json_line(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "file", path, "severity",
-				    "ok", "policy", policy_name(p), "mode", mode, "targets",
-				    (json_int_t)targets, "rules", (json_int_t)rules, "warnings",
-				    (json_int_t)warnings));
+		policy_json_line(json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "file", path,
+					   "severity", "ok", "policy", policy_name(p), "mode", mode,
+					   "targets", (json_int_t)targets, "rules",
+					   (json_int_t)rules, "warnings", (json_int_t)warnings));
 	else
 		printf("%s: OK: policy %s (%s), %zu target%s, %zu rule%s, %zu warning%s\n", path,
 		       policy_name(p), mode, targets, targets == 1 ? "" : "s", rules,
@@ -115,12 +117,9 @@ static const struct {
 	const char *name;
 	int (*run)(const struct cli_command *cmd, int argc, char **argv);
 } subcommands[] = {
-	{ "check", check_run },
-	{ "explain", policy_explain_run },
-	{ "test", policy_test_run },
-	{ "replay", policy_replay_run },
-	{ "learn", policy_learn_run },
-	{ "show", policy_show_run },
+	{ "check", check_run },          { "explain", policy_explain_run },
+	{ "test", policy_test_run },     { "replay", policy_replay_run },
+	{ "learn", policy_learn_run },   { "show", policy_show_run },
 	{ "reload", policy_reload_run },
 };
 
@@ -139,23 +138,61 @@ static int policy_run(const struct cli_command *cmd, int argc, char **argv)
 const struct cli_command cli_cmd_policy = {
 	.name = "policy",
 	.args = "check FILE|DIR… [--json]\n"
-		"       weir policy explain FILE [--target NAME] --sql TEXT|--http 'METHOD URL'",
-	.summary = "check a policy, or explain what it says about an operation",
-	.help = "check compiles each FILE (of a directory: each *.json but schema.json) and\n"
-		"all of them together. It prints one line for each that is fine, warnings for\n"
-		"what is likely not meant, and FILE:LINE:COLUMN: what is wrong. Exit status 0\n"
-		"when all are fine, 1 when not.\n"
+		"       weir policy explain FILE|DIR --sql TEXT|--http 'METHOD URL…' [OPTION]…\n"
+		"       weir policy test TABLE… [--policy FILE|DIR] [--json]\n"
+		"       weir policy replay FILE|DIR [--all] [FILTER]… [--json]\n"
+		"       weir policy learn [--name NAME] [-o FILE] [FILTER]…\n"
+		"       weir policy show [NAME|HASH] [--json]\n"
+		"       weir policy reload [--json]",
+	.summary = "check, try out, learn and reload policies",
+	.help = "check    compiles each FILE (of a directory: each *.json but hidden ones and\n"
+		"         schema.json) and all of them together: FILE:LINE:COLUMN: what is wrong\n"
+		"explain  judges one operation: what Weir sees in it, which rules match, why the\n"
+		"         others do not, and the verdict\n"
+		"test     holds policies against tables of cases; without --policy against\n"
+		"         NAME.json beside NAME.tsv or in the directory above\n"
+		"replay   judges recorded operations anew and shows what would change\n"
+		"learn    writes a least-privilege policy from recorded sessions: what was "
+		"allowed\n"
+		"         stays allowed, the rest is refused\n"
+		"show     the text of a policy, as the daemon or the store has it; without a name\n"
+		"         what the daemon has loaded\n"
+		"reload   makes the daemon read its policies again, as it does by itself when "
+		"they\n"
+		"         change; with an error the old ones stay\n"
 		"\n"
-		"explain judges one operation: what Weir sees in it, every rule that matches, and\n"
-		"the verdict. Exit status 0 when it is allowed, 1 when not.\n"
+		"Exit status 0 when all is fine: everything compiles, is allowed, passes, stays as "
+		"it\n"
+		"was; 1 when not.\n"
 		"\n"
-		"  --json         (check) one JSON object a line\n"
-		"  --target NAME  (explain) as if connected to this target; else the first that\n"
-		"                 speaks the protocol\n"
-		"\n"
+		"explain:\n"
+		"  --sql TEXT     SQL for PostgreSQL, one or more statements\n"
+		"  --http REQUEST METHOD URL [Header: value]… body\n"
+		"  --params JSON  parameters of the statement, an array\n"
+		"  --target NAME  as if connected to this target; else the first that speaks the\n"
+		"                 protocol\n"
+		"  --cgroup PATH, --container NAME, --image NAME, --exe PATH, --uid N, --label "
+		"K=V\n"
+		"                 who asks; of a directory, chooses the policy\n"
+		"test:\n"
+		"  --policy FILE  the policy, or a directory of them\n"
+		"replay:\n"
+		"  --all          also what stays as it was\n"
+		"learn:\n"
+		"  --name NAME    of the policy, \"learned\" if not given\n"
+		"  -o, --output FILE\n"
+		"                 a new file; else standard output\n"
+		"show, reload:\n"
+		"  --socket PATH  the daemon's control socket\n"
+		"replay and learn take the filters of `weir sessions`:\n" CLI_FILTER_HELP "\n"
+		"Examples:\n"
 		"  weir policy check /etc/weir/policy.d\n"
 		"  weir policy explain orders.json --sql 'DROP TABLE users'\n"
+		"  weir policy learn --container 'orders-*' --since 7d -o orders.json\n"
+		"  weir policy replay orders.json --since 1d\n"
 		"\n"
-		"The language is described in weir-policy(5).\n",
+		"The language is described in weir-policy(5), the way from observing to enforcing "
+		"in\n"
+		"docs/policy-workflow.md.\n",
 	.run = policy_run,
 };

@@ -124,9 +124,9 @@ static int headers_restore(struct again_session *a, struct op *op)
 
 static int hex(uint8_t c)
 {
-	return c >= '0' && c <= '9'	      ? c - '0'
+	return c >= '0' && c <= '9'                     ? c - '0'
 	       : (c | 0x20) >= 'a' && (c | 0x20) <= 'f' ? (c | 0x20) - 'a' + 10
-						      : -1;
+							: -1;
 }
 
 /* "%41+b" → "A b" */
@@ -240,8 +240,8 @@ static void decide(struct again_session *a, const struct op *op, uint64_t now_ns
 {
 	struct policy_session tried = a->counters;
 
-	policy_decide(a->policy, a->target, &a->sess->identity, op,
-		      count ? &a->counters : &tried, now_ns, ret);
+	policy_decide(a->policy, a->target, &a->sess->identity, op, count ? &a->counters : &tried,
+		      now_ns, ret);
 }
 
 /* A content that is not known: what if it cannot be seen, and what if it says nothing. */
@@ -265,10 +265,9 @@ static int judge(struct again_session *a, const struct store_event *ev, struct a
 	bool body;
 	int r = 0;
 
-	*ret = (struct again_op){ .event = ev,
-				  .op = ev->op,
-				  .policy = a->policy,
-				  .target = a->target };
+	*ret = (struct again_op){
+		.event = ev, .op = ev->op, .policy = a->policy, .target = a->target
+	};
 	if (!a->target) {
 		ret->verdict = (struct verdict){ .kind = VERDICT_BLOCK,
 						 .rule = a->policy ? "no-target" : "no-policy" };

@@ -50,7 +50,8 @@ bool policy_cases_are(const char *text);
 void policy_cases_open(struct policy_cases *c, char *text);
 /* 1 with *ret, to be given to policy_case_done before the next; 0 at the end; -EINVAL with error set and
  * ret->line; -ENOMEM. */
-int policy_cases_next(struct policy_cases *c, struct policy_case *ret, char error[256]) __must_check;
+int policy_cases_next(struct policy_cases *c, struct policy_case *ret,
+		      char error[256]) __must_check;
 void policy_case_done(struct policy_case *c);
 
 /*

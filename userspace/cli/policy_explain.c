@@ -158,10 +158,10 @@ static json_t *rules_json(struct explain *x, const struct policy_target *t, cons
 
 		if (!policy_rule_matches(x->policy, i, t, who, op, &v))
 			continue;
-		(void)json_array_append_new(
-			list, json_pack("{ss,ss,sb,si}", "rule", v.rule, "verdict",
-					decides ? verdict_names[v.kind] : "none", "matches", 1,
-					"risk", (int)v.risk));
+		(void)json_array_append_new(list,
+					    json_pack("{ss,ss,sb,si}", "rule", v.rule, "verdict",
+						      decides ? verdict_names[v.kind] : "none",
+						      "matches", 1, "risk", (int)v.risk));
 	}
 	rules = json_object_get(doc, "rules");
 	json_array_foreach(rules, i, rule) {
@@ -326,26 +326,31 @@ static int option_set(const struct cli_command *cmd, struct explain *x, int c)
 
 static int options_parse(const struct cli_command *cmd, int argc, char **argv, struct explain *x)
 {
-	static const struct option options[] = {
-		{ "sql", required_argument, NULL, OPT_SQL },
-		{ "http", required_argument, NULL, OPT_HTTP },
-		{ "params", required_argument, NULL, OPT_PARAMS },
-		{ "target", required_argument, NULL, OPT_TARGET },
-		{ "cgroup", required_argument, NULL, OPT_CGROUP },
-		{ "container", required_argument, NULL, OPT_CONTAINER },
-		{ "image", required_argument, NULL, OPT_IMAGE },
-		{ "exe", required_argument, NULL, OPT_EXE },
-		{ "uid", required_argument, NULL, OPT_UID },
-		{ "label", required_argument, NULL, OPT_LABEL },
-		{ "json", no_argument, NULL, OPT_JSON },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 }
-	};
+	static const struct option options[] = { { "sql", required_argument, NULL, OPT_SQL },
+						 { "http", required_argument, NULL, OPT_HTTP },
+						 { "params", required_argument, NULL, OPT_PARAMS },
+						 { "target", required_argument, NULL, OPT_TARGET },
+						 { "cgroup", required_argument, NULL, OPT_CGROUP },
+						 { "container", required_argument, NULL,
+						   OPT_CONTAINER },
+						 { "image", required_argument, NULL, OPT_IMAGE },
+						 { "exe", required_argument, NULL, OPT_EXE },
+						 { "uid", required_argument, NULL, OPT_UID },
+						 { "label", required_argument, NULL, OPT_LABEL },
+						 { "json", no_argument, NULL, OPT_JSON },
+						 { "help", no_argument, NULL, 'h' },
+						 { 0 } };
 	int c, r;
 
-	x->who = (struct identity){ .cgroup_path = "", .boot_id = "", .runtime = "",
-				    .container = "", .image = "", .pod = "",
-				    .comm = "", .exe = "", .labels = x->labels };
+	x->who = (struct identity){ .cgroup_path = "",
+				    .boot_id = "",
+				    .runtime = "",
+				    .container = "",
+				    .image = "",
+				    .pod = "",
+				    .comm = "",
+				    .exe = "",
+				    .labels = x->labels };
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		r = option_set(cmd, x, c);
@@ -373,7 +378,8 @@ int policy_explain_run(const struct cli_command *cmd, int argc, char **argv)
 		return r;
 	matched = policy_set_match(set, &x.who);
 	if (x.agent && x.policy && matched != x.policy)
-		fprintf(stderr, "weir: policy %s is not for this agent: its \"agents\" do not match\n",
+		fprintf(stderr,
+			"weir: policy %s is not for this agent: its \"agents\" do not match\n",
 			policy_name(x.policy));
 	if (!x.policy)
 		x.policy = matched;

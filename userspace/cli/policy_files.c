@@ -63,12 +63,7 @@ static int file_add(struct policy_files *f, const char *path)
 
 static int is_policy_file(const struct dirent *e)
 {
-	size_t len = strlen(e->d_name);
-
-	/* The language's own schema lies beside the shipped policies and is none. */
-	if (strcmp(e->d_name, "schema.json") == 0)
-		return 0;
-	return e->d_name[0] != '.' && len > 5 && strcmp(e->d_name + len - 5, ".json") == 0;
+	return policy_is_file_name(e->d_name);
 }
 
 /* All *.json of a directory but schema.json, in order of their names. */
@@ -113,9 +108,9 @@ void policy_json_line(json_t *take_line)
 void policy_error_print(const struct policy_err *e, bool json)
 {
 	if (json)
-		policy_json_line(json_pack("{s:s, s:s, s:i, s:i, s:s}", "file", e->source, "severity",
-				    "error", "line", (int)e->line, "column", (int)e->column,
-				    "message", e->message));
+		policy_json_line(json_pack("{s:s, s:s, s:i, s:i, s:s}", "file", e->source,
+					   "severity", "error", "line", (int)e->line, "column",
+					   (int)e->column, "message", e->message));
 	else if (e->line)
 		fprintf(stderr, "%s:%u:%u: %s\n", e->source, e->line, e->column, e->message);
 	else

@@ -112,15 +112,15 @@ static int session_replay(struct replay *x, struct store *s, const struct store_
 static int summary(const struct replay *x)
 {
 	if (x->filter.json)
-		return out_json_line(
-			stdout, json_pack("{ss,sI,sI,sI,sI,sI,sI,sI,sI}", "result", "summary",
-					  "sessions", (json_int_t)x->sessions, "operations",
-					  (json_int_t)x->ops, "same", (json_int_t)x->same,
-					  "other_rule", (json_int_t)x->other_rule, "allowed",
-					  (json_int_t)x->to[VERDICT_ALLOW], "held",
-					  (json_int_t)x->to[VERDICT_HOLD], "blocked",
-					  (json_int_t)x->to[VERDICT_BLOCK], "cannot_tell",
-					  (json_int_t)x->cannot_tell));
+		return out_json_line(stdout,
+				     json_pack("{ss,sI,sI,sI,sI,sI,sI,sI,sI}", "result", "summary",
+					       "sessions", (json_int_t)x->sessions, "operations",
+					       (json_int_t)x->ops, "same", (json_int_t)x->same,
+					       "other_rule", (json_int_t)x->other_rule, "allowed",
+					       (json_int_t)x->to[VERDICT_ALLOW], "held",
+					       (json_int_t)x->to[VERDICT_HOLD], "blocked",
+					       (json_int_t)x->to[VERDICT_BLOCK], "cannot_tell",
+					       (json_int_t)x->cannot_tell));
 	printf("%zu operations of %zu sessions: %zu as before%s", x->ops, x->sessions,
 	       x->same + x->other_rule, x->other_rule ? " (" : "");
 	if (x->other_rule)
@@ -151,8 +151,7 @@ static int replay_all(struct replay *x, struct store *s)
 	if (r != CLI_OK)
 		return r;
 	/* What cannot be told counts as a change: it may be one. */
-	return x->to[VERDICT_ALLOW] || x->to[VERDICT_HOLD] || x->to[VERDICT_BLOCK] ||
-			       x->cannot_tell
+	return x->to[VERDICT_ALLOW] || x->to[VERDICT_HOLD] || x->to[VERDICT_BLOCK] || x->cannot_tell
 		       ? CLI_NO
 		       : CLI_OK;
 }

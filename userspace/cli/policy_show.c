@@ -124,7 +124,8 @@ static int hash_find(const struct show_options *o, struct store *s, const char *
 			const char *name = json_string_value(json_object_get(p, "name"));
 			const char *hex = json_string_value(json_object_get(p, "hash"));
 
-			if (r == -ENOENT && name && hex && is_hex(hex) && is_meant(what, name, hex)) {
+			if (r == -ENOENT && name && hex && is_hex(hex) &&
+			    is_meant(what, name, hex)) {
 				hex_parse(hex, ret);
 				r = 0;
 			}
@@ -155,8 +156,8 @@ static int text_print(const struct show_options *o, const uint8_t hash[32], cons
 	size_t len = strlen(text);
 
 	if (o->filter.json) {
-		policy_json_line(json_pack("{ss,ss}", "hash", policy_hash_format(hash, hex), "text",
-					   text));
+		policy_json_line(
+			json_pack("{ss,ss}", "hash", policy_hash_format(hash, hex), "text", text));
 	} else {
 		(void)fwrite(text, 1, len, stdout); /* stdout is checked at exit */
 		if (len && text[len - 1] != '\n')

@@ -62,9 +62,9 @@ static json_t *matching(const struct policy *p, const struct policy_target *targ
 
 			if (!policy_rule_matches(p, j, target, NULL, &c->ops[i], &v))
 				continue;
-			(void)json_array_append_new(list, json_pack("{ss,ss}", "rule", v.rule,
-								    "verdict",
-								    verdict_names[v.kind]));
+			(void)json_array_append_new(list,
+						    json_pack("{ss,ss}", "rule", v.rule, "verdict",
+							      verdict_names[v.kind]));
 		}
 	return list;
 }
@@ -77,12 +77,12 @@ static void failure(struct tester *t, const struct policy *p, const struct polic
 	size_t i;
 
 	if (t->json) {
-		policy_json_line(json_pack(
-			"{ss,si,ss,ss,ss,s{ss,ss?},s{ss,ss},so}", "file", t->table, "line",
-			(int)c->line, "result", "failed", "policy", policy_name(p), "operation",
-			c->operation, "expected", "verdict", verdict_names[c->verdict], "rule",
-			c->rule, "got", "verdict", verdict_names[got->kind], "rule", got->rule,
-			"matching", rules));
+		policy_json_line(json_pack("{ss,si,ss,ss,ss,s{ss,ss?},s{ss,ss},so}", "file",
+					   t->table, "line", (int)c->line, "result", "failed",
+					   "policy", policy_name(p), "operation", c->operation,
+					   "expected", "verdict", verdict_names[c->verdict], "rule",
+					   c->rule, "got", "verdict", verdict_names[got->kind],
+					   "rule", got->rule, "matching", rules));
 		return;
 	}
 	printf("%s:%u: FAILED %s\n", t->table, c->line,

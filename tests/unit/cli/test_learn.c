@@ -70,7 +70,8 @@ static const struct seen foreign[] = {
 	{ "10.0.0.7", 80, "api", "http:GET http://api.test/v1/users/../admin" },
 	{ "10.0.0.7", 80, "api", "http:POST http://api.test/v1/users/4" },
 	{ "10.0.0.7", 80, "api", "http:GET http://other.test/v1/users/4" },
-	{ "10.0.0.7", 80, "api", "http:GET http://api.test/v1/users/4 [Upgrade: x] [Connection: upgrade]" },
+	{ "10.0.0.7", 80, "api",
+	  "http:GET http://api.test/v1/users/4 [Upgrade: x] [Connection: upgrade]" },
 	{ "2001:db8::1", 8080, "", "http:GET http://[2001:db8::1]:8080/admin" },
 	/* Elsewhere: no target. */
 	{ "10.0.0.6", 5432, "db", "sql:SELECT 1" },
@@ -126,8 +127,8 @@ static struct slice name_at(void *ctx, const struct addr *a, size_t i)
 	struct addr api;
 
 	assert_int_equal(addr_parse_ip(SLICE("10.0.0.7"), &api), 0);
-	return i == 0 && memcmp(a->ip, api.ip, sizeof(api.ip)) == 0 ? SLICE("api.test") :
-								      SLICE_NONE;
+	return i == 0 && memcmp(a->ip, api.ip, sizeof(api.ip)) == 0 ? SLICE("api.test")
+								    : SLICE_NONE;
 }
 
 /* The worst verdict over the operations of one text, where the agent really goes. */
@@ -223,13 +224,15 @@ static void test_names_only_when_confirmed(void **state)
 	struct buf text;
 
 	learn_all(1, false, &text);
-	assert_non_null(memmem(buf_peek(&text).ptr, buf_len(&text), "\"hosts\": [\"10.0.0.7\"]", 21));
+	assert_non_null(
+		memmem(buf_peek(&text).ptr, buf_len(&text), "\"hosts\": [\"10.0.0.7\"]", 21));
 	assert_non_null(
 		memmem(buf_peek(&text).ptr, buf_len(&text), "\"hosts\": [\"2001:db8::1\"]", 24));
 	buf_done(&text);
 	/* Two addresses of one name are one target, by that name alone. */
 	learn_all(1, true, &text);
-	assert_non_null(memmem(buf_peek(&text).ptr, buf_len(&text), "\"hosts\": [\"api.test\"]", 21));
+	assert_non_null(
+		memmem(buf_peek(&text).ptr, buf_len(&text), "\"hosts\": [\"api.test\"]", 21));
 	assert_null(memmem(buf_peek(&text).ptr, buf_len(&text), "10.0.0.7", 8));
 	assert_null(memmem(buf_peek(&text).ptr, buf_len(&text), "10.0.0.8", 8));
 	buf_done(&text);
@@ -269,7 +272,9 @@ static void test_agents_are_what_they_have_in_common(void **state)
 /* Names that an agent chose can neither widen a pattern nor break the text. */
 static void test_hostile_names(void **state)
 {
-	static const char *const names[] = { "*", "t?", "a[b]", "x\ny", "\xff", "", "a\"b}]", "\\" };
+	static const char *const names[] = {
+		"*", "t?", "a[b]", "x\ny", "\xff", "", "a\"b}]", "\\"
+	};
 	struct addr a = address(&seen[0]);
 	const struct identity who = { .cgroup_path = "/a*" };
 	struct learn_counts n;
@@ -303,8 +308,10 @@ static void test_hostile_names(void **state)
 
 static void test_what_cannot_be_said_is_counted(void **state)
 {
-	const struct op_attr odd[] = { { .key = "path", .type = OP_ATTR_TEXT, .s = SLICE("/a*") },
-				       { .key = "path_ambiguous", .type = OP_ATTR_BOOL, .b = true } };
+	const struct op_attr odd[] = {
+		{ .key = "path", .type = OP_ATTR_TEXT, .s = SLICE("/a*") },
+		{ .key = "path_ambiguous", .type = OP_ATTR_BOOL, .b = true }
+	};
 	struct op op = { .protocol = "http",
 			 .verb = SLICE("GET"),
 			 .effects = OP_READ,
@@ -326,6 +333,42 @@ static void test_what_cannot_be_said_is_counted(void **state)
 	learn_free(l);
 }
 
+/* A host that was not checked is never permitted by name: the rule must do without. */
+static void test_unchecked_hosts(void **state)
+{
+	const struct op_attr attrs[] = {
+		{ .key = "path", .type = OP_ATTR_TEXT, .s = SLICE("/a") },
+		{ .key = "host", .type = OP_ATTR_TEXT, .s = SLICE("api.test") },
+		{ .key = "host_checked", .type = OP_ATTR_BOOL, .b = false },
+	};
+	const struct op op = { .protocol = "http",
+			       .verb = SLICE("GET"),
+			       .effects = OP_READ,
+			       .attrs = attrs,
+			       .n_attrs = 3 };
+	struct addr a = address(&seen[0]);
+	const struct identity who = { .cgroup_path = "/a" };
+	struct learn_counts n;
+	struct policy_set *set;
+	struct verdict v;
+	struct learn *l;
+	struct buf text;
+	size_t t;
+
+	assert_int_equal(learn_new(&l), 0);
+	assert_int_equal(learn_session(l, &a, "http", "api", &who, &t), 0);
+	assert_int_equal(learn_op(l, t, &op), 1);
+	buf_init(&text, TEXT_MAX);
+	assert_int_equal(learn_write(l, "x", &text, &n), 0);
+	set = must_compile(&text);
+	policy_decide(policy_set_at(set, 0), policy_target_at(policy_set_at(set, 0), 0), NULL, &op,
+		      NULL, 0, &v);
+	assert_int_equal(v.kind, VERDICT_ALLOW);
+	(void)policy_set_unref(set);
+	buf_done(&text);
+	learn_free(l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +379,7 @@ int main(void)
 		cmocka_unit_test(test_agents_are_what_they_have_in_common),
 		cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_what_cannot_be_said_is_counted),
+		cmocka_unit_test(test_unchecked_hosts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,14 +92,14 @@ static void test_requests(void **state)
 
 	assert_int_equal(judge("p\tapi\thttp:GET http://h/v1/users\tallow\ttarget:api", &v), 1);
 	assert_int_equal(judge("p\tapi\thttp:DELETE http://h/v1/users\tblock\tno-delete", &v), 1);
-	assert_int_equal(
-		judge("p\tapi\thttp:DELETE http://h/x/../v1/users\tblock\tno-delete", &v), 1);
+	assert_int_equal(judge("p\tapi\thttp:DELETE http://h/x/../v1/users\tblock\tno-delete", &v),
+			 1);
 	assert_int_equal(judge("p\tapi\thttp:POST http://h/x [X-Y: z] {\"a\": [1]}\tallow\t-", &v),
 			 1);
 	assert_int_equal(judge("p\tapi\thttp:POST http://h/x [1, 2]\tallow\t-", &v), 1);
 	/* Refused by the handler, whatever the policy. */
-	assert_int_equal(judge("p\tapi\thttp:GET http://h/ [Content-Length: x]\tblock\tmalformed", &v),
-			 1);
+	assert_int_equal(
+		judge("p\tapi\thttp:GET http://h/ [Content-Length: x]\tblock\tmalformed", &v), 1);
 	assert_int_equal(judge("p\tapi\thttp:GET http://h/ [X: y ]\tallow\t-", &v), 1);
 }
 
@@ -146,8 +146,10 @@ static void test_what_is_written_wrong(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_statements),	cmocka_unit_test(test_parameters_arrive),
-		cmocka_unit_test(test_requests),	cmocka_unit_test(test_facts),
+		cmocka_unit_test(test_statements),
+		cmocka_unit_test(test_parameters_arrive),
+		cmocka_unit_test(test_requests),
+		cmocka_unit_test(test_facts),
 		cmocka_unit_test(test_what_is_written_wrong),
 	};
 
