@@ -12,7 +12,7 @@
 #include "base/slice.h"
 
 /* One mask for all: adding a directory twice replaces its mask. */
-#define EVENTS                                                                                \
+#define EVENTS                                                                              \
 	(IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE | IN_ATTRIB | \
 	 IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
@@ -189,8 +189,8 @@ void watch_read(struct watch *w, __u64 now_ns)
 
 bool watch_take(struct watch *w, __u64 now_ns)
 {
-	if (!w->first_ns || (now_ns - w->last_ns < WATCH_QUIET_NS &&
-			     now_ns - w->first_ns < WATCH_LONGEST_NS))
+	if (!w->first_ns ||
+	    (now_ns - w->last_ns < WATCH_QUIET_NS && now_ns - w->first_ns < WATCH_LONGEST_NS))
 		return false;
 	w->first_ns = 0;
 	return true;
