@@ -72,10 +72,14 @@ static double round_ns(const char *request)
 	return ((double)(b.tv_sec - a.tv_sec) * 1e9 + (double)(b.tv_nsec - a.tv_nsec)) / EXCHANGES;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	for (size_t w = 0; w < ARRAY_SIZE(works); w++) {
-		double best = round_ns(works[w].request);
+		double best;
+
+		if (argc > 1 && !strstr(works[w].name, argv[1]))
+			continue;
+		best = round_ns(works[w].request);
 
 		for (int i = 1; i < ROUNDS; i++)
 			best = MIN(best, round_ns(works[w].request));

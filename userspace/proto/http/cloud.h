@@ -31,8 +31,27 @@ struct cloud {
 	bool by_host; /* recognised by the host, whose API is known; else by the path's shape */
 };
 
-/* True when the request is one of a cloud. Slices of *ret lie in the request, in a, or are static.
- * Negative: -ENOMEM. */
+/* False when host and path are surely no cloud's: most are not, and need not pay for the question. */
+static inline bool cloud_maybe(struct slice host, struct slice path)
+{
+	size_t n = host.len;
+
+	/* Their hosts end in .googleapis.com, .amazonaws.com(.cn), .api.aws, .on.aws, .run.app,
+	 * .cloudfunctions.net, .internal, or are 169.254.…; Kubernetes' paths begin so. */
+	if (path.len > 3 && (memcmp(path.ptr, "/api", 4) == 0 || memcmp(path.ptr, "/ope", 4) == 0))
+		return true;
+	return n > 7 && (memcmp(host.ptr + n - 7, "pis.com", 7) == 0 ||
+			 memcmp(host.ptr + n - 7, "aws.com", 7) == 0 ||
+			 memcmp(host.ptr + n - 7, ".com.cn", 7) == 0 ||
+			 memcmp(host.ptr + n - 4, ".aws", 4) == 0 ||
+			 memcmp(host.ptr + n - 7, "run.app", 7) == 0 ||
+			 memcmp(host.ptr + n - 7, "ons.net", 7) == 0 ||
+			 memcmp(host.ptr + n - 7, "nternal", 7) == 0 ||
+			 memcmp(host.ptr, "169.254", 7) == 0);
+}
+
+/* 1 when the request is one of a cloud, 0 when not. Slices of *ret lie in the request, in a, or are
+ * static. Negative: -ENOMEM. */
 int cloud_decode(const struct cloud_request *q, struct arena *a, struct cloud *ret) __must_check;
 
 /* The clouds: 1, 0 when it is not theirs, -ENOMEM. */

@@ -141,15 +141,16 @@ static int body_facts(struct http *h, struct finding *f)
 
 static bool graphql_path(struct slice path)
 {
-	struct slice last = path;
-	ptrdiff_t slash;
+	size_t end = path.len, from;
+	struct slice last;
 
-	if (last.len && last.ptr[last.len - 1] == '/')
-		last.len--;
-	while ((slash = slice_chr(last, '/')) >= 0)
-		last = slice_from(last, (size_t)slash + 1);
+	end -= end && path.ptr[end - 1] == '/';
+	for (from = end; from && path.ptr[from - 1] != '/'; from--)
+		;
+	last = slice_from(slice_head(path, end), from);
 	for (size_t i = 0; i + 7 <= last.len; i++)
-		if (slice_ieq(slice_of(last.ptr + i, 7), SLICE("graphql")))
+		if ((last.ptr[i] | 0x20) == 'g' &&
+		    slice_ieq(slice_of(last.ptr + i, 7), SLICE("graphql")))
 			return true;
 	return slice_ieq(last, SLICE("gql"));
 }
@@ -232,9 +233,13 @@ static int graphql_batch(struct http *h, struct finding *f)
 static int graphql_facts(struct http *h, struct finding *f)
 {
 	bool twice = false, path = graphql_path(h->path);
-	struct slice in_query = http_pairs_get(h->op.queries, h->op.n_queries, "query", &twice);
-	struct slice in_form = http_pairs_get(f->form, f->n_form, "query", &twice);
+	struct slice in_query, in_form;
 	int r = 0;
+
+	if (!path && !h->op.n_queries && f->kind == BODY_OTHER)
+		return 0;
+	in_query = http_pairs_get(h->op.queries, h->op.n_queries, "query", &twice);
+	in_form = http_pairs_get(f->form, f->n_form, "query", &twice);
 
 	if (f->kind == BODY_JSON && !f->ambiguous)
 		r = graphql_batch(h, f);
@@ -291,7 +296,7 @@ static int cloud_facts(struct http *h, struct finding *f, bool checked)
 				   .form = f->form,
 				   .n_form = f->n_form };
 	struct cloud *c = &f->cloud;
-	int r = cloud_decode(&q, &h->arena, c);
+	int r = cloud_maybe(q.host, q.path) ? cloud_decode(&q, &h->arena, c) : 0;
 	uint32_t doubts = h->op.effects & (OP_UNKNOWN | OP_NETWORK);
 	static const struct {
 		const char *key;
@@ -373,20 +378,36 @@ static int objects_make(struct http *h, const struct finding *f)
 	return 0;
 }
 
-int http_op_finish(struct http *h)
+/* Most requests: without a body to look at, to nobody's API that is known here. */
+static bool plain(const struct http *h)
+{
+	return !h->gather.active && !h->op.body_cut && !h->op.n_queries &&
+	       !graphql_path(h->path) && !cloud_maybe(h->host_text, h->path);
+}
+
+static int find(struct http *h, bool checked)
 {
 	struct finding f = { 0 };
-	bool checked = false;
-	int r;
+	int r = body_facts(h, &f);
 
-	if (h->peer_told) {
-		checked = h->host_text.len && host_known(h);
-		http_op_attr_bool(h, "host_checked", checked);
-	}
-	r = body_facts(h, &f);
 	if (r == 0)
 		r = graphql_facts(h, &f);
 	if (r == 0)
 		r = cloud_facts(h, &f, checked);
 	return r < 0 ? r : objects_make(h, &f);
+}
+
+int http_op_finish(struct http *h)
+{
+	bool checked = false;
+
+	if (h->peer_told) {
+		checked = h->host_text.len && host_known(h);
+		http_op_attr_bool(h, "host_checked", checked);
+	}
+	if (!plain(h))
+		return find(h, checked);
+	for (size_t i = 0; i < h->op.n_objects; i++)
+		h->objects[i].access = h->op.effects;
+	return 0;
 }

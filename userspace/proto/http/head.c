@@ -145,13 +145,13 @@ static int parse_coding(struct slice v, size_t at, struct http_head *h, struct h
 	return 0;
 }
 
-/* A field whose value says something to us; at: where it lies, for faults. */
+/* A field whose value says something to us. n: in lower case; at: where it lies, for faults. */
 static int parse_known(struct slice n, struct slice v, size_t at, struct http_head *h,
 		       struct http_fault *f)
 {
 	switch (n.len) {
 	case 4:
-		if (!slice_ieq(n, SLICE("host")))
+		if (!slice_eq(n, SLICE("host")))
 			break;
 		if (h->has_host)
 			return fault(f, at, -EBADMSG, 400, "more than one Host", "RFC 9112 §3.2");
@@ -159,7 +159,7 @@ static int parse_known(struct slice n, struct slice v, size_t at, struct http_he
 		h->host = v;
 		break;
 	case 6:
-		if (slice_ieq(n, SLICE("expect"))) {
+		if (slice_eq(n, SLICE("expect"))) {
 			if (h->expect.len)
 				return fault(f, at, -EBADMSG, 400, "more than one Expect",
 					     "RFC 9110 §10.1.1");
@@ -168,7 +168,7 @@ static int parse_known(struct slice n, struct slice v, size_t at, struct http_he
 		}
 		break;
 	case 7:
-		if (slice_ieq(n, SLICE("upgrade"))) {
+		if (slice_eq(n, SLICE("upgrade"))) {
 			if (h->upgrade.len || !v.len)
 				return fault(f, at, -EBADMSG, 400,
 					     "empty Upgrade, or more than one", "RFC 9110 §7.8");
@@ -176,45 +176,45 @@ static int parse_known(struct slice n, struct slice v, size_t at, struct http_he
 		}
 		break;
 	case 10:
-		if (slice_ieq(n, SLICE("connection")))
+		if (slice_eq(n, SLICE("connection")))
 			return parse_connection(v, at, h, f);
-		if (slice_ieq(n, SLICE("user-agent")))
+		if (slice_eq(n, SLICE("user-agent")))
 			h->user_agent = v;
 		break;
 	case 12:
-		if (slice_ieq(n, SLICE("content-type"))) {
+		if (slice_eq(n, SLICE("content-type"))) {
 			h->content_type = v;
 			h->n_types++;
 		}
 		break;
 	case 13:
-		if (slice_ieq(n, SLICE("authorization")))
+		if (slice_eq(n, SLICE("authorization")))
 			h->authorization = v;
-		else if (slice_ieq(n, SLICE("x-http-method")))
+		else if (slice_eq(n, SLICE("x-http-method")))
 			h->method_override = v;
-		else if (slice_ieq(n, SLICE("x-rewrite-url")))
+		else if (slice_eq(n, SLICE("x-rewrite-url")))
 			h->url_override = v;
 		break;
 	case 14:
-		if (slice_ieq(n, SLICE("content-length")))
+		if (slice_eq(n, SLICE("content-length")))
 			return parse_length(v, at, h, f);
-		if (slice_ieq(n, SLICE("x-original-url")))
+		if (slice_eq(n, SLICE("x-original-url")))
 			h->url_override = v;
 		break;
 	case 16:
-		if (slice_ieq(n, SLICE("content-encoding"))) {
+		if (slice_eq(n, SLICE("content-encoding"))) {
 			h->content_coding = v;
 			h->n_codings++;
 		}
 		break;
 	case 17:
-		if (slice_ieq(n, SLICE("transfer-encoding")))
+		if (slice_eq(n, SLICE("transfer-encoding")))
 			return parse_coding(v, at, h, f);
-		if (slice_ieq(n, SLICE("x-method-override")))
+		if (slice_eq(n, SLICE("x-method-override")))
 			h->method_override = v;
 		break;
 	case 22:
-		if (slice_ieq(n, SLICE("x-http-method-override")))
+		if (slice_eq(n, SLICE("x-http-method-override")))
 			h->method_override = v;
 		break;
 	default: break;
@@ -363,26 +363,30 @@ static int ask_llhttp(struct slice head, bool response, const struct http_head *
 	return 0;
 }
 
-static void field_keep(struct http_fields *out, struct slice name, struct slice value, bool secret)
+/* name in lower case, in to. */
+static struct slice lower(struct slice name, uint8_t *to)
 {
-	struct op_header *to = &out->at[out->n];
-
-	if (out->n == out->max)
-		return;
 	for (size_t i = 0; i < name.len; i++) {
 		uint8_t c = name.ptr[i];
 
-		out->text[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+		to[i] = c | (uint8_t)(((uint8_t)(c - 'A') < 26) << 5);
 	}
-	to->name = slice_of(out->text, name.len);
-	to->value = secret ? SLICE_NONE : value;
-	out->text += name.len;
-	out->n++;
+	return slice_of(to, name.len);
+}
+
+static void field_keep(struct http_fields *out, struct slice lowered, struct slice value,
+		       bool secret)
+{
+	if (out->n == out->max)
+		return;
+	out->at[out->n++] = (struct op_header){ lowered, secret ? SLICE_NONE : value };
+	out->text += lowered.len;
 }
 
 int http_head_parse(struct slice head, size_t lead, struct http_fields *fields,
 		    struct http_head *ret, struct http_fault *f)
 {
+	uint8_t small[32]; /* longer names are nothing that parse_known knows */
 	bool response = !fields, secret;
 	struct http_head h = { 0 };
 	size_t at = lead;
@@ -401,8 +405,10 @@ int http_head_parse(struct slice head, size_t lead, struct http_fields *fields,
 			break;
 		line = slice_head(slice_from(head, at), (size_t)nl - 1);
 		r = check_field(line, at, &name, &value, f);
-		if (r == 0)
+		if (r == 0 && (fields || name.len <= sizeof(small))) {
+			name = lower(name, fields ? fields->text : small);
 			r = parse_known(name, value, at, &h, f);
+		}
 		if (r < 0)
 			return r;
 		h.n_headers++;

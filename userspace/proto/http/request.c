@@ -16,11 +16,17 @@ static int cut_short(struct http *h)
 /* Memory for the fields of the head that was collected; all that the last one had is gone. */
 static int fields_make(struct http *h, const struct side *s)
 {
+	size_t max = MIN(s->lines, (size_t)HTTP_FIELDS_MAX), size = max * sizeof(*h->fields.at);
+	uint8_t *mem;
+
 	arena_reset(&h->arena);
-	h->fields = (struct http_fields){ .max = MIN(s->lines, (size_t)HTTP_FIELDS_MAX) };
-	h->fields.at = arena_array(&h->arena, h->fields.max, sizeof(*h->fields.at));
-	h->fields.text = arena_alloc(&h->arena, buf_len(&s->head));
-	return h->fields.at && h->fields.text ? 0 : -ENOMEM;
+	mem = arena_alloc(&h->arena, size + buf_len(&s->head));
+	if (!mem)
+		return -ENOMEM;
+	h->fields = (struct http_fields){ .at = (struct op_header *)(void *)mem,
+					  .max = max,
+					  .text = mem + size };
+	return 0;
 }
 
 /* Gives the operation and waits for the verdict. */
