@@ -327,10 +327,7 @@ static int files_add(struct files *f, struct watch *watch, const char *path, cha
 
 static int is_policy_file(const struct dirent *d)
 {
-	size_t n = strlen(d->d_name);
-
-	return d->d_name[0] != '.' && n > 5 && strcmp(d->d_name + n - 5, ".json") == 0 &&
-	       strcmp(d->d_name, "schema.json") != 0; /* may lie beside, as in policy/ */
+	return policy_is_file_name(d->d_name);
 }
 
 static int files_add_dir(struct files *f, struct watch *watch, const char *dir, char reterr[1024])

@@ -24,6 +24,13 @@ enum {
 
 enum policy_mode { POLICY_ENFORCE, POLICY_OBSERVE };
 
+/*
+ * Whether an entry of a directory of policies is one of them: *.json, not hidden, and not schema.json,
+ * the language's own schema. All who read directories ask here, so that what is checked is what is
+ * loaded; they read the files in order of their names.
+ */
+bool policy_is_file_name(const char *name);
+
 /* One text to compile. name is what errors call it (a file name); both are only read. */
 struct policy_source {
 	const char *name;

@@ -306,6 +306,14 @@ int policy_set_compile(const struct policy_source *sources, size_t n, struct pol
 	return 0;
 }
 
+bool policy_is_file_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return name[0] != '.' && len > 5 && strcmp(name + len - 5, ".json") == 0 &&
+	       strcmp(name, "schema.json") != 0;
+}
+
 struct policy_set *policy_set_ref(struct policy_set *set)
 {
 	atomic_fetch_add_explicit(&set->refs, 1, memory_order_relaxed);

@@ -265,6 +265,51 @@ static void test_warnings(void **state)
 	set = policy_set_unref(set);
 }
 
+static void test_names_of_files(void **state)
+{
+	assert_true(policy_is_file_name("a.json"));
+	assert_true(policy_is_file_name("10-my.schema.json"));
+	assert_false(policy_is_file_name("schema.json"));
+	assert_false(policy_is_file_name(".json"));
+	assert_false(policy_is_file_name(".a.json"));
+	assert_false(policy_is_file_name("a.json.dpkg-old"));
+	assert_false(policy_is_file_name("a.JSON"));
+	assert_false(policy_is_file_name(""));
+}
+
+/* 10,000 rules of the worst shapes within a bounded time, and what is wrong at the end still has a place. */
+static void test_ten_thousand_hostile_rules(void **state)
+{
+	enum { ROOM = 12 * 1024 * 1024 };
+	char *text = malloc(ROOM), *fill = malloc(1001);
+	struct policy_source source = { "f.json", SLICE_NONE };
+	struct policy_set *set = NULL;
+	struct policy_err err;
+	size_t n = 0;
+
+	assert_non_null(text);
+	assert_non_null(fill);
+	memset(fill, '*', 1000);
+	fill[1000] = '\0';
+	n += (size_t)snprintf(text, ROOM, "{\"name\":\"a\",\"rules\":[");
+	for (unsigned i = 0; i < POLICY_RULES_MAX; i++)
+		n += (size_t)snprintf(text + n, ROOM - n,
+				      "%s\n{\"id\":\"r%u\",\"verdict\":\"%s\",\"when\":{\"object\":"
+				      "\"%.*sx%u\"}}",
+				      i ? "," : "", i, i & 1 ? "hold" : "block", i % 10 ? 3 : 1000,
+				      fill, i);
+	n += (size_t)snprintf(text + n, ROOM - n, "]}");
+	source.json = slice_of(text, n);
+	assert_int_equal(policy_set_compile(&source, 1, &set, &err), 0);
+	set = policy_set_unref(set);
+	memcpy(text + n - 2, ",1]}", 5); /* one more, and not even a rule */
+	source.json = slice_of(text, n + 2);
+	assert_int_equal(policy_set_compile(&source, 1, &set, &err), -EMSGSIZE);
+	assert_non_null(strstr(err.message, "10001 rules"));
+	free(text);
+	free(fill);
+}
+
 static void test_hash_and_text(void **state)
 {
 	/* printf '{"name":"a"}' | sha256sum */
@@ -317,6 +362,8 @@ int main(void)
 		cmocka_unit_test(test_the_nearest_policy_wins),
 		cmocka_unit_test(test_the_most_specific_target_wins),
 		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_names_of_files),
+		cmocka_unit_test(test_ten_thousand_hostile_rules),
 		cmocka_unit_test(test_hash_and_text),
 		cmocka_unit_test(test_allocation_failures),
 	};
