@@ -16,6 +16,7 @@
 enum {
 	SNIFF_READ = 4096,	    /* read at once while the protocol is not known */
 	RECORD_EVERY_SECONDS = 1,   /* a busy session's counts are written this often */
+	FLUSH_PIECES = 8,	    /* written to one side in a turn; more wait for the next */
 	LINGER_READS = 4,	    /* a turn: a client that sends on and on starves nobody */
 	AUDITS_PER_SECOND = 100,    /* records of direct dials: the rest is only counted */
 };
@@ -652,13 +653,16 @@ static void see_whether_over(struct session *s)
 
 void session_flush(struct session *s)
 {
-	bool wrote;
+	bool wrote = false;
 
 	if (s->stage == SESSION_DEAD)
 		return;
-	wrote = flush_dir(s, DIR_TO_CLIENT);
-	if (s->stage != SESSION_DEAD)
-		wrote |= flush_dir(s, DIR_TO_SERVER);
+	/* A handler may keep its output in several pieces: a head, and the body that was held. */
+	for (int i = 0; i < FLUSH_PIECES && flush_dir(s, DIR_TO_CLIENT); i++)
+		wrote = true;
+	for (int i = 0; s->stage != SESSION_DEAD && i < FLUSH_PIECES && flush_dir(s, DIR_TO_SERVER);
+	     i++)
+		wrote = true;
 	if (s->stage == SESSION_DEAD)
 		return;
 	if (s->proto && s->stage == SESSION_RUN)
@@ -680,9 +684,13 @@ void session_flush(struct session *s)
 			continue;
 		if ((from->readable && !buf_len(&from->held)) || (buf_len(&from->held) && (wrote || s->progress)) ||
 		    (from->eof && !from->eof_told && s->stage == SESSION_RUN &&
-		     !buf_len(&from->held)))
+		     !buf_len(&from->held) && !(d == DIR_TO_CLIENT && can_redial(s))))
 			session_run(s);
 	}
+	if ((session_out(s, DIR_TO_CLIENT).len && s->client.writable) ||
+	    (session_out(s, DIR_TO_SERVER).len && s->server.writable && s->connected &&
+	     s->server.watch.fd >= 0))
+		session_run(s);
 	s->progress = false;
 }
 
