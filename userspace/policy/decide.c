@@ -274,7 +274,7 @@ struct scan {
 	const struct facts *f;
 	size_t best;
 	uint64_t risk;
-	uint64_t seen[(POLICY_RULES_MAX + 63) / 64]; /* scores only; as far as words go */
+	uint64_t *seen; /* scores only: bits of the rules that were visited */
 };
 
 static void visit(struct scan *s, size_t rule)
@@ -407,28 +407,21 @@ static void scan_all(struct scan *s)
 
 static size_t first_rule(const struct facts *f)
 {
-	struct scan s;
+	struct scan s = { .x = &f->p->index, .f = f, .best = f->p->n_rules };
 
-	if (!f->p->index.any)
-		return f->p->n_rules;
-	s.x = &f->p->index;
-	s.f = f;
-	s.best = f->p->n_rules;
-	scan_all(&s);
+	if (s.x->any)
+		scan_all(&s);
 	return s.best;
 }
 
 static uint64_t rules_risk(const struct facts *f)
 {
-	struct scan s;
+	uint64_t seen[(POLICY_RULES_MAX + 63) / 64];
+	struct scan s = { .x = &f->p->scores, .f = f, .best = SIZE_MAX, .seen = seen };
 
-	if (!f->p->scores.any)
+	if (!s.x->any)
 		return 0;
-	s.x = &f->p->scores;
-	s.f = f;
-	s.best = SIZE_MAX;
-	s.risk = 0;
-	memset(s.seen, 0, s.x->words * sizeof(*s.seen));
+	memset(seen, 0, s.x->words * sizeof(*seen)); /* no more than there are rules */
 	scan_all(&s);
 	return s.risk;
 }

@@ -20,8 +20,8 @@ static uint32_t kind_protocols(uint8_t kind)
 	if (!kind)
 		return ALL_PROTOCOLS;
 	word = pattern_kinds[kind - 1];
-	if (strcmp(word, "path") == 0 || strcmp(word, "host") == 0 ||
-	    strcmp(word, "secret") == 0 || strcmp(word, "field") == 0)
+	if (strcmp(word, "path") == 0 || strcmp(word, "host") == 0 || strcmp(word, "secret") == 0 ||
+	    strcmp(word, "field") == 0)
 		return 1u << PROTOCOL_HTTP;
 	return 1u << PROTOCOL_POSTGRES;
 }
