@@ -11,7 +11,14 @@
  * expect method_override url_override auth (the scheme, never the credential). text: the head, the
  * values of credentials replaced by ***. norm: method, host and path with identifiers as '*'.
  *
- * The body follows only after allow; DATA is its content without framing, in both directions. RESULT
+ * More of them, told in docs/protocols/http.md: query_ambiguous body_bytes body_ambiguous body_cut
+ * host_checked (once tell_peer has said who it is), graphql_type graphql_name graphql_batch
+ * graphql_persisted; cloud service action resource name subresource namespace region project.
+ * Objects also: field (GraphQL root fields), secret. headers, queries, query and body as in op.h.
+ *
+ * With limits.body_max, bodies of JSON, forms and GraphQL are held until they are complete, and the
+ * operation is given then; output then comes in pieces of up to limits.out_max, so drain until
+ * peek_out is empty. Any other body follows only after allow; DATA is its content without framing, in both directions. RESULT
  * has status reason content_type headers request_bytes bytes, for WebSocket frames_to_server and
  * frames_to_client, and interrupted=true where the answer never came or broke off. Interim responses
  * are NOTEs with their status. After an upgrade to WebSocket, DATA is the frames as sent. Any other
