@@ -179,7 +179,7 @@ static struct slice regex_head(const struct pattern *p, enum manner how)
 	while (n < s.len && !strchr("\\^$.[]()*+?{}", s.ptr[n]))
 		n++;
 	/* "/a/b*" promises "/a/" only. */
-	if (n < s.len && n > 0)
+	if (n < s.len && n > 0 && s.ptr[n] && strchr("*+?{", s.ptr[n]))
 		n--;
 	while (n > 0 && s.ptr[n - 1] != '/')
 		n--;
