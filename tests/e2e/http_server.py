@@ -131,7 +131,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
     daemon_threads = True
-    request_queue_size = 128
+    request_queue_size = 2048
 
     def server_bind(self):
         # HTTPServer asks the resolver for its own name here; a test machine may have none.
