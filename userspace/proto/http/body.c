@@ -35,9 +35,8 @@ static int pass(struct http *h, enum dir d, struct exchange *x, struct slice s, 
 	if (!keep)
 		return 0;
 	x->recorded[d] += keep;
-	if (last && last->type == PROTO_DATA && !last->held &&
-	    last->op_id == x->op_id && last->dir == d &&
-	    last->at + last->len == at) {
+	if (last && last->type == PROTO_DATA && !last->held && last->op_id == x->op_id &&
+	    last->dir == d && last->at + last->len == at) {
 		last->len += keep;
 		return 0;
 	}

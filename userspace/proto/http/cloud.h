@@ -40,14 +40,14 @@ static inline bool cloud_maybe(struct slice host, struct slice path)
 	 * .cloudfunctions.net, .internal, or are 169.254.…; Kubernetes' paths begin so. */
 	if (path.len > 3 && (memcmp(path.ptr, "/api", 4) == 0 || memcmp(path.ptr, "/ope", 4) == 0))
 		return true;
-	return n > 7 && (memcmp(host.ptr + n - 7, "pis.com", 7) == 0 ||
-			 memcmp(host.ptr + n - 7, "aws.com", 7) == 0 ||
-			 memcmp(host.ptr + n - 7, ".com.cn", 7) == 0 ||
-			 memcmp(host.ptr + n - 4, ".aws", 4) == 0 ||
-			 memcmp(host.ptr + n - 7, "run.app", 7) == 0 ||
-			 memcmp(host.ptr + n - 7, "ons.net", 7) == 0 ||
-			 memcmp(host.ptr + n - 7, "nternal", 7) == 0 ||
-			 memcmp(host.ptr, "169.254", 7) == 0);
+	return n > 7 &&
+	       (memcmp(host.ptr + n - 7, "pis.com", 7) == 0 ||
+		memcmp(host.ptr + n - 7, "aws.com", 7) == 0 ||
+		memcmp(host.ptr + n - 7, ".com.cn", 7) == 0 ||
+		memcmp(host.ptr + n - 4, ".aws", 4) == 0 ||
+		memcmp(host.ptr + n - 7, "run.app", 7) == 0 ||
+		memcmp(host.ptr + n - 7, "ons.net", 7) == 0 ||
+		memcmp(host.ptr + n - 7, "nternal", 7) == 0 || memcmp(host.ptr, "169.254", 7) == 0);
 }
 
 /* 1 when the request is one of a cloud, 0 when not. Slices of *ret lie in the request, in a, or are
@@ -55,12 +55,12 @@ static inline bool cloud_maybe(struct slice host, struct slice path)
 int cloud_decode(const struct cloud_request *q, struct arena *a, struct cloud *ret) __must_check;
 
 /* The clouds: 1, 0 when it is not theirs, -ENOMEM. */
-int cloud_gcp_decode(const struct cloud_request *q, struct arena *a, struct cloud *ret)
-	__must_check;
-int cloud_aws_decode(const struct cloud_request *q, struct arena *a, struct cloud *ret)
-	__must_check;
-int cloud_k8s_decode(const struct cloud_request *q, struct arena *a, struct cloud *ret)
-	__must_check;
+int cloud_gcp_decode(const struct cloud_request *q, struct arena *a,
+		     struct cloud *ret) __must_check;
+int cloud_aws_decode(const struct cloud_request *q, struct arena *a,
+		     struct cloud *ret) __must_check;
+int cloud_k8s_decode(const struct cloud_request *q, struct arena *a,
+		     struct cloud *ret) __must_check;
 
 /* S3's REST API, which Google's XML API is too. bucket and key may be empty. Fills action, resource,
  * name, effects. */
@@ -71,8 +71,8 @@ void cloud_s3_fill(const struct cloud_request *q, struct slice bucket, struct sl
 
 /* The segments of a path, its escapes decoded where that cannot change a segment's end. Number of
  * them; -EMSGSIZE for more than CLOUD_SEGMENTS_MAX, -ENOMEM. */
-int cloud_segments(struct slice path, struct arena *a, struct slice ret[CLOUD_SEGMENTS_MAX])
-	__must_check;
+int cloud_segments(struct slice path, struct arena *a,
+		   struct slice ret[CLOUD_SEGMENTS_MAX]) __must_check;
 /* Segments with slashes between them, in a. 0 or -ENOMEM. */
 int cloud_join(const struct slice *seg, int n, struct arena *a, struct slice *ret) __must_check;
 /* The labels of a host name, from the left, at most max: number of them, 0 when there are more. */

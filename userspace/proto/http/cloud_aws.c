@@ -91,9 +91,21 @@ static const struct {
 
 /* Which member of a form or query names the thing. */
 static const char *const name_keys[] = {
-	"DBInstanceIdentifier",	 "DBClusterIdentifier", "UserName", "RoleName",	 "PolicyArn",
-	"GroupName",		 "RoleArn",		"QueueUrl", "TopicArn", "InstanceId.1",
-	"InstanceId",		 "VolumeId",		"GroupId",  "StackName", "Name",
+	"DBInstanceIdentifier",
+	"DBClusterIdentifier",
+	"UserName",
+	"RoleName",
+	"PolicyArn",
+	"GroupName",
+	"RoleArn",
+	"QueueUrl",
+	"TopicArn",
+	"InstanceId.1",
+	"InstanceId",
+	"VolumeId",
+	"GroupId",
+	"StackName",
+	"Name",
 };
 
 static bool glob(const char *pattern, struct slice s)
@@ -174,9 +186,8 @@ static bool place_of(struct slice host, struct place *ret)
 		ret->service = SLICE("s3");
 	}
 	if (n > 1)
-		ret->prefix = slice_of(labels[0].ptr,
-				       (size_t)(labels[n - 2].ptr - labels[0].ptr) +
-					       labels[n - 2].len);
+		ret->prefix = slice_of(labels[0].ptr, (size_t)(labels[n - 2].ptr - labels[0].ptr) +
+							      labels[n - 2].len);
 	strip_fips(&ret->service);
 	if (slice_eq(ret->service, SLICE("email")))
 		ret->service = SLICE("ses");
@@ -306,11 +317,11 @@ static void from_rest(const struct cloud_request *q, struct slice *seg, int n, s
 		c->subresource = seg[n - 1];
 	if (n)
 		c->resource = seg[n == 1 ? 0 : (n - 2) & ~1];
-	c->action = reads						? SLICE("get")
-		    : slice_eq(q->method, SLICE("DELETE"))	? SLICE("delete")
-		    : slice_eq(q->method, SLICE("PUT"))		? SLICE("put")
-		    : slice_eq(q->method, SLICE("PATCH"))		? SLICE("patch")
-								: SLICE("post");
+	c->action = reads                                  ? SLICE("get")
+		    : slice_eq(q->method, SLICE("DELETE")) ? SLICE("delete")
+		    : slice_eq(q->method, SLICE("PUT"))    ? SLICE("put")
+		    : slice_eq(q->method, SLICE("PATCH"))  ? SLICE("patch")
+							   : SLICE("post");
 	c->effects = reads ? OP_READ : OP_READ | OP_WRITE | OP_UNKNOWN;
 	if (slice_eq(q->method, SLICE("DELETE")))
 		c->effects = OP_DELETE | OP_UNKNOWN; /* of a policy, it may be */
@@ -322,9 +333,9 @@ static void from_rest(const struct cloud_request *q, struct slice *seg, int n, s
 static int metadata(const struct cloud_request *q, struct cloud *ret)
 {
 	bool reads = slice_eq(q->method, SLICE("GET")) || slice_eq(q->method, SLICE("HEAD"));
-	bool secret = slice_has_prefix(q->path,
-				       SLICE("/latest/meta-data/iam/security-credentials/")) ||
-		      slice_has_prefix(q->path, SLICE("/v2/credentials/"));
+	bool secret =
+		slice_has_prefix(q->path, SLICE("/latest/meta-data/iam/security-credentials/")) ||
+		slice_has_prefix(q->path, SLICE("/v2/credentials/"));
 
 	*ret = (struct cloud){ .cloud = "aws",
 			       .by_host = true,
@@ -343,7 +354,8 @@ int cloud_aws_decode(const struct cloud_request *q, struct arena *a, struct clou
 	struct place p;
 	int n;
 
-	if (slice_eq(q->host, SLICE("169.254.169.254")) || slice_eq(q->host, SLICE("169.254.170.2")))
+	if (slice_eq(q->host, SLICE("169.254.169.254")) ||
+	    slice_eq(q->host, SLICE("169.254.170.2")))
 		return metadata(q, ret);
 	if (!place_of(q->host, &p))
 		return 0;

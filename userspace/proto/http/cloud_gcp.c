@@ -193,8 +193,8 @@ static bool is_collection(struct slice s)
 }
 
 /* seg: behind the version. */
-static int fill_resource(const struct cloud_request *q, struct slice *seg, int n,
-			 struct arena *a, struct cloud *c)
+static int fill_resource(const struct cloud_request *q, struct slice *seg, int n, struct arena *a,
+			 struct cloud *c)
 {
 	struct slice verb = n ? take_verb(&seg[n - 1]) : SLICE_NONE;
 	bool item = false, post = slice_eq(q->method, SLICE("POST"));
@@ -371,7 +371,8 @@ int cloud_gcp_decode(const struct cloud_request *q, struct arena *a, struct clou
 		n--;
 	}
 	if (n > 1 && !is_version(at[0]) && is_version(at[1])) {
-		if (slice_eq(ret->service, SLICE("www")) || slice_eq(ret->service, SLICE("content")))
+		if (slice_eq(ret->service, SLICE("www")) ||
+		    slice_eq(ret->service, SLICE("content")))
 			ret->service = slice_eq(at[0], SLICE("sql")) ? SLICE("sqladmin") : at[0];
 		at++;
 		n--;

@@ -9,10 +9,22 @@
 #include "cloud.h"
 
 static const char *const core[] = {
-	"bindings",	"componentstatuses", "configmaps",	       "endpoints",
-	"events",	"limitranges",	     "namespaces",	       "nodes",
-	"persistentvolumeclaims", "persistentvolumes", "pods",	       "podtemplates",
-	"replicationcontrollers", "resourcequotas",    "secrets",      "serviceaccounts",
+	"bindings",
+	"componentstatuses",
+	"configmaps",
+	"endpoints",
+	"events",
+	"limitranges",
+	"namespaces",
+	"nodes",
+	"persistentvolumeclaims",
+	"persistentvolumes",
+	"pods",
+	"podtemplates",
+	"replicationcontrollers",
+	"resourcequotas",
+	"secrets",
+	"serviceaccounts",
 	"services",
 };
 
@@ -34,8 +46,9 @@ static const char *const rights[] = {
 
 /* What starts containers. */
 static const char *const workloads[] = {
-	"pods",	       "podtemplates", "replicationcontrollers", "deployments", "replicasets",
-	"statefulsets", "daemonsets",  "jobs",			 "cronjobs",
+	"pods",        "podtemplates", "replicationcontrollers",
+	"deployments", "replicasets",  "statefulsets",
+	"daemonsets",  "jobs",         "cronjobs",
 };
 
 /* "v1", "v2beta1" */
@@ -81,9 +94,9 @@ static uint32_t effects_of(const struct cloud *c)
 
 	if (slice_eq(c->subresource, SLICE("exec")) || slice_eq(c->subresource, SLICE("attach")) ||
 	    slice_eq(c->subresource, SLICE("ephemeralcontainers")))
-		return reads || slice_eq(c->action, SLICE("create")) ?
-			       OP_EXEC | OP_READ | OP_WRITE | OP_NETWORK :
-			       OP_EXEC | OP_READ | OP_WRITE;
+		return reads || slice_eq(c->action, SLICE("create"))
+			       ? OP_EXEC | OP_READ | OP_WRITE | OP_NETWORK
+			       : OP_EXEC | OP_READ | OP_WRITE;
 	if (slice_eq(c->subresource, SLICE("portforward")))
 		return OP_NETWORK | OP_READ | OP_WRITE;
 	if (slice_eq(c->subresource, SLICE("proxy")))
@@ -117,7 +130,8 @@ static bool resource_of(const struct slice *seg, int n, struct cloud *c)
 	}
 	/* namespaces/NS/status and namespaces/NS/finalize are of the namespace itself */
 	if (n >= 3 && slice_eq(seg[0], SLICE("namespaces")) &&
-	    !(n == 3 && (slice_eq(seg[2], SLICE("status")) || slice_eq(seg[2], SLICE("finalize"))))) {
+	    !(n == 3 &&
+	      (slice_eq(seg[2], SLICE("status")) || slice_eq(seg[2], SLICE("finalize"))))) {
 		c->ns = seg[1];
 		seg += 2;
 		n -= 2;
@@ -161,9 +175,9 @@ int cloud_k8s_decode(const struct cloud_request *q, struct arena *a, struct clou
 		return n;
 	*ret = (struct cloud){ .cloud = "k8s" };
 	if (slice_eq(seg[0], SLICE("openapi")))
-		return n >= 2 && (slice_eq(seg[1], SLICE("v2")) || slice_eq(seg[1], SLICE("v3"))) ?
-			       discovery(q, ret) :
-			       0;
+		return n >= 2 && (slice_eq(seg[1], SLICE("v2")) || slice_eq(seg[1], SLICE("v3")))
+			       ? discovery(q, ret)
+			       : 0;
 	if (slice_eq(seg[0], SLICE("api"))) {
 		at = 2;
 		if (n < 3 || !slice_eq(seg[1], SLICE("v1")) ||

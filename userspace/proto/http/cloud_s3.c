@@ -65,12 +65,31 @@ static const struct {
 
 /* Parameters that name no subresource. Any other that has no value makes the call unknown. */
 static const char *const plain[] = {
-	"versionId",  "partNumber",	"prefix",     "delimiter",   "marker",
-	"max-keys",   "encoding-type",	"start-after", "continuation-token", "fetch-owner",
-	"x-id",	      "list-type",	"key-marker", "version-id-marker",  "upload-id-marker",
-	"max-uploads", "max-parts",	"part-number-marker", "uploadId",   "response-content-type",
-	"response-content-disposition", "response-cache-control", "response-content-encoding",
-	"response-expires", "response-content-language",
+	"versionId",
+	"partNumber",
+	"prefix",
+	"delimiter",
+	"marker",
+	"max-keys",
+	"encoding-type",
+	"start-after",
+	"continuation-token",
+	"fetch-owner",
+	"x-id",
+	"list-type",
+	"key-marker",
+	"version-id-marker",
+	"upload-id-marker",
+	"max-uploads",
+	"max-parts",
+	"part-number-marker",
+	"uploadId",
+	"response-content-type",
+	"response-content-disposition",
+	"response-cache-control",
+	"response-content-encoding",
+	"response-expires",
+	"response-content-language",
 };
 
 static bool known_parameter(struct slice key)
@@ -119,7 +138,8 @@ void cloud_s3_fill(const struct cloud_request *q, struct slice bucket, struct sl
 		c->effects = OP_READ;
 	}
 	if (slice_eq(c->action, SLICE("PutObject")) &&
-	    (cloud_header(q, "x-amz-copy-source").ptr || cloud_header(q, "x-goog-copy-source").ptr)) {
+	    (cloud_header(q, "x-amz-copy-source").ptr ||
+	     cloud_header(q, "x-goog-copy-source").ptr)) {
 		c->action = SLICE("CopyObject");
 		c->effects |= OP_READ;
 	}

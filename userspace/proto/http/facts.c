@@ -95,9 +95,9 @@ static int body_check(struct http *h, struct finding *f)
 		while (s.len && (s.ptr[0] == ' ' || s.ptr[0] == '\t' || s.ptr[0] == '\r' ||
 				 s.ptr[0] == '\n'))
 			s = slice_from(s, 1);
-		f->kind = s.len && (s.ptr[0] == '{' || s.ptr[0] == '[' || s.ptr[0] == 0xef) ?
-				  BODY_JSON :
-				  BODY_OTHER;
+		f->kind = s.len && (s.ptr[0] == '{' || s.ptr[0] == '[' || s.ptr[0] == 0xef)
+				  ? BODY_JSON
+				  : BODY_OTHER;
 	}
 	switch (f->kind) {
 	case BODY_JSON:
@@ -198,9 +198,9 @@ static int graphql_json(struct http *h, struct finding *f, struct slice body)
 	if (r < 0)
 		return r;
 	if (r == 0) {
-		f->persisted |= json_member(json_member(body, "extensions"), "persistedQuery").ptr ||
-				json_member(body, "documentId").ptr ||
-				json_member(body, "queryId").ptr;
+		f->persisted |=
+			json_member(json_member(body, "extensions"), "persistedQuery").ptr ||
+			json_member(body, "documentId").ptr || json_member(body, "queryId").ptr;
 		f->opaque = true;
 		return 0;
 	}
@@ -250,9 +250,9 @@ static int graphql_facts(struct http *h, struct finding *f)
 				http_pairs_get(f->form, f->n_form, "operationName", &twice));
 	if (r == 0 && in_query.len) {
 		twice |= f->batch > 0; /* some servers take the one, some the other */
-		r = graphql_one(h, f, in_query,
-				http_pairs_get(h->op.queries, h->op.n_queries, "operationName",
-					       &twice));
+		r = graphql_one(
+			h, f, in_query,
+			http_pairs_get(h->op.queries, h->op.n_queries, "operationName", &twice));
 	}
 	if (r < 0)
 		return r;
@@ -369,8 +369,8 @@ static int objects_make(struct http *h, const struct finding *f)
 		o[n++] = (struct op_object){ .kind = "field", .name = f->fields[i] };
 	if (f->cloud.secret)
 		o[n++] = (struct op_object){ .kind = "secret",
-					     .name = f->cloud.name.len ? f->cloud.name :
-								       f->cloud.resource };
+					     .name = f->cloud.name.len ? f->cloud.name
+								       : f->cloud.resource };
 	for (size_t i = 0; i < n; i++)
 		o[i].access = h->op.effects;
 	h->op.objects = o;
@@ -381,8 +381,8 @@ static int objects_make(struct http *h, const struct finding *f)
 /* Most requests: without a body to look at, to nobody's API that is known here. */
 static bool plain(const struct http *h)
 {
-	return !h->gather.active && !h->op.body_cut && !h->op.n_queries &&
-	       !graphql_path(h->path) && !cloud_maybe(h->host_text, h->path);
+	return !h->gather.active && !h->op.body_cut && !h->op.n_queries && !graphql_path(h->path) &&
+	       !cloud_maybe(h->host_text, h->path);
 }
 
 static int find(struct http *h, bool checked)

@@ -33,8 +33,7 @@ static enum http_body_kind kind_of(const struct http_head *q)
 	if (!type.len || type_is(type, "text/plain"))
 		return BODY_MAYBE;
 	if (type_is(type, "application/json") || type_is(type, "text/json") ||
-	    type_is(type, "application/x-json") ||
-	    type_is(type, "application/x-amz-json-1.0") ||
+	    type_is(type, "application/x-json") || type_is(type, "application/x-amz-json-1.0") ||
 	    type_is(type, "application/x-amz-json-1.1") ||
 	    (type.len > 5 && type_is(slice_from(type, type.len - 5), "+json")))
 		return BODY_JSON;
@@ -120,9 +119,9 @@ static int look(struct http *h)
 		if (s.ptr[i] == ' ' || s.ptr[i] == '\t' || s.ptr[i] == '\n' || s.ptr[i] == '\r')
 			continue;
 		/* A byte order mark hides what comes behind it from us, not from others. */
-		h->gather.kind = s.ptr[i] == '{' || s.ptr[i] == '[' || s.ptr[i] == 0xef ?
-					 BODY_JSON :
-					 BODY_OTHER;
+		h->gather.kind = s.ptr[i] == '{' || s.ptr[i] == '[' || s.ptr[i] == 0xef
+					 ? BODY_JSON
+					 : BODY_OTHER;
 		break;
 	}
 	if (h->gather.kind == BODY_OTHER)

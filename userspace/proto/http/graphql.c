@@ -82,9 +82,10 @@ static size_t number_len(struct slice s)
 		i++;
 	if (i == from)
 		return 0;
-	while (i < s.len && ((s.ptr[i] >= '0' && s.ptr[i] <= '9') || s.ptr[i] == '.' ||
-			     (s.ptr[i] | 0x20) == 'e' ||
-			     ((s.ptr[i] == '-' || s.ptr[i] == '+') && (s.ptr[i - 1] | 0x20) == 'e')))
+	while (i < s.len &&
+	       ((s.ptr[i] >= '0' && s.ptr[i] <= '9') || s.ptr[i] == '.' ||
+		(s.ptr[i] | 0x20) == 'e' ||
+		((s.ptr[i] == '-' || s.ptr[i] == '+') && (s.ptr[i - 1] | 0x20) == 'e')))
 		i++;
 	return i < s.len && name_start(s.ptr[i]) ? 0 : i;
 }

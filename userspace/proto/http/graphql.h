@@ -29,7 +29,7 @@ struct graphql {
  * doc. 0; -EBADMSG: no such document, or several operations of which none is named; -EMSGSIZE over a
  * limit; -ENOMEM.
  */
-int graphql_parse(struct slice doc, struct slice operation, struct arena *a, struct graphql *ret)
-	__must_check;
+int graphql_parse(struct slice doc, struct slice operation, struct arena *a,
+		  struct graphql *ret) __must_check;
 
 #endif

@@ -33,8 +33,8 @@ struct http_head {
 	bool expect_continue;
 	bool secrets; /* a field that http_head_is_secret names is there */
 	unsigned n_types, n_codings; /* fields of that name */
-	struct slice content_type, content_coding, user_agent, expect, upgrade, authorization, method_override,
-		url_override;
+	struct slice content_type, content_coding, user_agent, expect, upgrade, authorization,
+		method_override, url_override;
 };
 
 /* The fields of a request for op.headers. at has room for max; the names go to text, which has room

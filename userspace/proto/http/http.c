@@ -384,7 +384,8 @@ static bool may_speak(struct http *h)
 		return false;
 	if (x)
 		return !x->started;
-	return h->req == REQ_JUDGED || h->req == REQ_GATHER || buf_len(&h->side[DIR_TO_SERVER].head) || !h->last_id;
+	return h->req == REQ_JUDGED || h->req == REQ_GATHER ||
+	       buf_len(&h->side[DIR_TO_SERVER].head) || !h->last_id;
 }
 
 static void http_abort(struct proto *p, unsigned status, const char *message)

@@ -9,8 +9,8 @@
 
 static size_t skip_space(struct slice s, size_t i)
 {
-	while (i < s.len && (s.ptr[i] == ' ' || s.ptr[i] == '\t' || s.ptr[i] == '\n' ||
-			     s.ptr[i] == '\r'))
+	while (i < s.len &&
+	       (s.ptr[i] == ' ' || s.ptr[i] == '\t' || s.ptr[i] == '\n' || s.ptr[i] == '\r'))
 		i++;
 	return i;
 }
@@ -284,8 +284,7 @@ static int check_key(struct check *c)
 	len = string_len(c->s, c->i);
 	if (!len)
 		return -EBADMSG;
-	r = key_seen(&c->keys, slice_of(c->s.ptr + c->i + 1, len - 2),
-		     c->serial[c->depth - 1]);
+	r = key_seen(&c->keys, slice_of(c->s.ptr + c->i + 1, len - 2), c->serial[c->depth - 1]);
 	c->i += len;
 	return r < 0 ? r : take(c, ':') ? 0 : -EBADMSG;
 }
@@ -296,8 +295,8 @@ static int check_scalar(struct check *c)
 
 	c->i = skip_space(c->s, c->i);
 	len = scalar_len(c->s, c->i);
-	if (!len || (c->s.ptr[c->i] == '"' &&
-		     unescape(slice_of(c->s.ptr + c->i + 1, len - 2), NULL) < 0))
+	if (!len ||
+	    (c->s.ptr[c->i] == '"' && unescape(slice_of(c->s.ptr + c->i + 1, len - 2), NULL) < 0))
 		return -EBADMSG;
 	c->i += len;
 	return 0;

@@ -260,9 +260,9 @@ static int deny(struct http *h, const struct verdict *v)
 		s->left = 0;
 	else if (!h->gather.active)
 		s->left = q->length;
-	x->last |= q->minor == 0 ||
-		   (!(h->gather.active && h->gather.complete) &&
-		    (q->expect_continue || q->chunked || s->left > HTTP_SWALLOW_MAX));
+	x->last |=
+		q->minor == 0 || (!(h->gather.active && h->gather.complete) &&
+				  (q->expect_continue || q->chunked || s->left > HTTP_SWALLOW_MAX));
 	x->req_done = x->denied = true;
 	x->status = 403;
 	r = http_refuse(&h->refusal, 403, "blocked by policy", v->rule ? v->rule : "", v->message,

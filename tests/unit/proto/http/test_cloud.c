@@ -45,9 +45,9 @@ static void decode(struct slice request, struct slice extra, struct arena *a, st
 	assert_int_equal(http_pairs_parse(path.query, a, &pairs, &q.n_queries, &ambiguous), 0);
 	q.queries = pairs;
 	if (slice_has_prefix(extra, SLICE("form:"))) {
-		assert_int_equal(http_pairs_parse(slice_from(extra, 5), a, &pairs, &q.n_form,
-						  &ambiguous),
-				 0);
+		assert_int_equal(
+			http_pairs_parse(slice_from(extra, 5), a, &pairs, &q.n_form, &ambiguous),
+			0);
 		q.form = pairs;
 	} else if (!slice_eq(extra, SLICE("-"))) {
 		header.name = take(&extra, ':');

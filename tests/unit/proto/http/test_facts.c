@@ -17,15 +17,49 @@
 static void test_json(void **state)
 {
 	static const char *const good[] = {
-		"{}", " [ ] ", "0", "-1.5e+3", "\"\\u00e9\\ud83d\\ude00\"", "null",
-		"{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}", "[1,2,[3,{}]]", "true\n",
+		"{}",
+		" [ ] ",
+		"0",
+		"-1.5e+3",
+		"\"\\u00e9\\ud83d\\ude00\"",
+		"null",
+		"{\"a\":{\"a\":1},\"b\":[{\"a\":1},{\"a\":2}]}",
+		"[1,2,[3,{}]]",
+		"true\n",
 	};
 	static const char *const bad[] = {
-		"", "{", "[1,]", "{\"a\":1,}", "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}",
-		"01", "1.", ".5", "+1", "1e", "NaN", "{'a':1}", "[1] [2]", "\xef\xbb\xbf{}",
-		"\"\\ud800\"", "\"\\udc00\\ud800\"", "\"\\u0000\"", "\"\\x\"", "\"a\nb\"", "\"\xff\"",
-		"\"\xc0\xaf\"", "\"\xed\xa0\x80\"", "{a:1}", "// x\n1", "[1 2]", "{\"a\" 1}", "]", "tru",
-		"{\"a\":1]", "\"\\", "\"\\u12",
+		"",
+		"{",
+		"[1,]",
+		"{\"a\":1,}",
+		"{\"a\":1,\"a\":2}",
+		"{\"a\":1,\"\\u0061\":2}",
+		"01",
+		"1.",
+		".5",
+		"+1",
+		"1e",
+		"NaN",
+		"{'a':1}",
+		"[1] [2]",
+		"\xef\xbb\xbf{}",
+		"\"\\ud800\"",
+		"\"\\udc00\\ud800\"",
+		"\"\\u0000\"",
+		"\"\\x\"",
+		"\"a\nb\"",
+		"\"\xff\"",
+		"\"\xc0\xaf\"",
+		"\"\xed\xa0\x80\"",
+		"{a:1}",
+		"// x\n1",
+		"[1 2]",
+		"{\"a\" 1}",
+		"]",
+		"tru",
+		"{\"a\":1]",
+		"\"\\",
+		"\"\\u12",
 	};
 	static char deep[400];
 
@@ -77,7 +111,8 @@ static void test_graphql(void **state)
 		const char *doc, *operation, *want;
 	} cases[] = {
 		{ "{ a b: c }", "", "query : a c" },
-		{ "query Q($x: [Int!]! = [1] @d) @e(f: {g: $x}) { a(b: \"}\", c: \"\"\"\"}\"\"\") { d } }",
+		{ "query Q($x: [Int!]! = [1] @d) @e(f: {g: $x}) { a(b: \"}\", c: \"\"\"\"}\"\"\") "
+		  "{ d } }",
 		  "", "query Q: a" },
 		{ "mutation M { x: deleteUser(id: 3) { ok } }", "", "mutation M: deleteUser" },
 		{ "subscription { s }", "", "subscription : s" },
@@ -86,7 +121,8 @@ static void test_graphql(void **state)
 		{ "query A { a } mutation B { b }", "", NULL },
 		{ "query A { a } mutation B { b }", "C", NULL },
 		{ "{ a } { b }", "", NULL },
-		{ "{ ...F ... on T { y } ... @i { z } } fragment F on T { x ...G } fragment G on T { w ...F }",
+		{ "{ ...F ... on T { y } ... @i { z } } fragment F on T { x ...G } fragment G on T "
+		  "{ w ...F }",
 		  "", "query : y z x w" },
 		{ "{ ...F }", "", NULL },
 		{ "fragment F on T { x }", "", NULL },
@@ -135,10 +171,12 @@ static void test_graphql_is_bounded(void **state)
 	assert_true(graphql_parse(slice_of(text, sizeof(text)), SLICE_NONE, &a, &g) < 0);
 	for (size_t i = 0; i + 1 < sizeof(text); i += 2)
 		memcpy(text + i, "{a", 2);
-	assert_int_equal(graphql_parse(slice_of(text, sizeof(text)), SLICE_NONE, &a, &g), -EMSGSIZE);
+	assert_int_equal(graphql_parse(slice_of(text, sizeof(text)), SLICE_NONE, &a, &g),
+			 -EMSGSIZE);
 	memset(text, '[', sizeof(text));
 	memcpy(text, "{a(b:", 5);
-	assert_int_equal(graphql_parse(slice_of(text, sizeof(text)), SLICE_NONE, &a, &g), -EMSGSIZE);
+	assert_int_equal(graphql_parse(slice_of(text, sizeof(text)), SLICE_NONE, &a, &g),
+			 -EMSGSIZE);
 	arena_done(&a);
 }
 
@@ -149,9 +187,15 @@ static void test_pairs(void **state)
 		size_t n;
 		bool ambiguous;
 	} cases[] = {
-		{ "a=b&c=%20d+e&f&&=g", 4, false }, { "a=%zz", 1, true },	{ "a=%", 1, true },
-		{ "a=1;b=2", 1, true },		    { "a=%ff", 1, true },	{ "a=%00", 1, true },
-		{ "a=%C3%A9", 1, false },	    { "a=%c0%af", 1, true },	{ "", 0, false },
+		{ "a=b&c=%20d+e&f&&=g", 4, false },
+		{ "a=%zz", 1, true },
+		{ "a=%", 1, true },
+		{ "a=1;b=2", 1, true },
+		{ "a=%ff", 1, true },
+		{ "a=%00", 1, true },
+		{ "a=%C3%A9", 1, false },
+		{ "a=%c0%af", 1, true },
+		{ "", 0, false },
 	};
 	struct arena a;
 
@@ -233,7 +277,8 @@ static struct asked ask(const char *request, size_t len, const struct proto_peer
 	assert_int_equal(proto_http.create(&lim, NULL, &a.p), 0);
 	if (peer)
 		assert_int_equal(proto_http.tell_peer(a.p, peer), 0);
-	assert_int_equal(proto_http.feed(a.p, DIR_TO_SERVER, slice_of(request, len), &used, &err), 0);
+	assert_int_equal(proto_http.feed(a.p, DIR_TO_SERVER, slice_of(request, len), &used, &err),
+			 0);
 	assert_int_equal(proto_http.next(a.p, &ev), 1);
 	assert_int_equal(ev.type, PROTO_OP);
 	a.op = ev.op;
@@ -242,8 +287,9 @@ static struct asked ask(const char *request, size_t len, const struct proto_peer
 
 static void test_headers_and_query(void **state)
 {
-	static const char request[] = "GET /?a=b%20c&d HTTP/1.1\r\nHost: h\r\nX-Two: 1\r\nX-TWO: 2\r\n"
-				      "Authorization: Bearer s3cret\r\n\r\n";
+	static const char request[] =
+		"GET /?a=b%20c&d HTTP/1.1\r\nHost: h\r\nX-Two: 1\r\nX-TWO: 2\r\n"
+		"Authorization: Bearer s3cret\r\n\r\n";
 	struct asked a = ask(request, sizeof(request) - 1, NULL);
 
 	assert_int_equal(a.op->n_headers, 4);
@@ -265,9 +311,9 @@ static void test_host_is_checked(void **state)
 		const char *host;
 		bool checked;
 	} cases[] = {
-		{ "10.1.2.3", true },	{ "10.1.2.3:80", true }, { "10.1.2.3:81", false },
-		{ "10.1.2.4", false },	{ "DB.internal", true }, { "db.internal.:80", true },
-		{ "evil.com", false },	{ "b", true },		 { "db", false },
+		{ "10.1.2.3", true },          { "10.1.2.3:80", true }, { "10.1.2.3:81", false },
+		{ "10.1.2.4", false },         { "DB.internal", true }, { "db.internal.:80", true },
+		{ "evil.com", false },         { "b", true },           { "db", false },
 		{ "[::ffff:10.1.2.3]", true },
 	};
 	struct slice names[] = { SLICE("db.internal"), SLICE(""), SLICE("b") };
@@ -337,7 +383,8 @@ static void test_bodies(void **state)
 		{ "application/json", "{\"query\":\"{ a }\"}", OP_READ, true },
 		{ "application/json", "[{\"query\":\"{ a }\"},{\"query\":\"mutation { b }\"}]",
 		  OP_READ | OP_WRITE, true },
-		{ "application/json", "{\"query\":\"{ a\"}", OP_READ | OP_WRITE | OP_UNKNOWN, true },
+		{ "application/json", "{\"query\":\"{ a\"}", OP_READ | OP_WRITE | OP_UNKNOWN,
+		  true },
 		{ "application/json",
 		  "{\"extensions\":{\"persistedQuery\":{\"sha256Hash\":\"x\"}}}",
 		  OP_READ | OP_WRITE | OP_UNKNOWN, true },
