@@ -72,6 +72,15 @@ int sock_error(int fd)
 	return -err;
 }
 
+bool sock_is_closed(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	       info.tcpi_state == TCP_CLOSE;
+}
+
 ssize_t sock_read(int fd, void *buf, size_t len)
 {
 	ssize_t n;

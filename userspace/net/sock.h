@@ -20,6 +20,8 @@ int sock_dial(const struct addr *dst, uint32_t scope_id) __must_check;
 /* The pending error of a socket (SO_ERROR): 0 or a negative errno. */
 int sock_error(int fd) __must_check;
 
+/* Reset by its peer: another connection may have the same addresses and ports already. */
+bool sock_is_closed(int fd);
 /* As recv(2) and send(2): bytes, 0 at the end, -EAGAIN, or what else went wrong. */
 ssize_t sock_read(int fd, void *buf, size_t len) __must_check;
 ssize_t sock_write(int fd, struct slice data) __must_check;

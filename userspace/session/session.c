@@ -852,6 +852,14 @@ void session_start(struct worker *w, int fd, const struct addr *peer, const stru
 		sock_close_reset(fd);
 		return;
 	}
+	/*
+	 * Of two connections with the same ports, one after the other, the first is closed here before
+	 * the second can begin. What the first left to read must not pass under the second's record.
+	 */
+	if (sock_is_closed(fd)) {
+		close_p(&fd);
+		return;
+	}
 	/* Only now: a record that is left behind takes a place in the map from everybody. */
 	if (w->stats.sessions_open >= w->cfg.max_sessions) {
 		refuse_overload(w, &flow);
