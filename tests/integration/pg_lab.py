@@ -50,10 +50,11 @@ CATALOGS = {
     "pg_tablespace": {"schema", "admin"}, "pg_transform": EXEC, "pg_trigger": EXEC,
     "pg_ts_config": SCHEMA, "pg_ts_config_map": SCHEMA, "pg_ts_dict": SCHEMA, "pg_ts_parser": EXEC,
     "pg_ts_template": EXEC, "pg_type": SCHEMA, "pg_user_mapping": {"schema", "network", "grant"},
+    "pg_views": SCHEMA,
 }
 # Columns that change by themselves.
 NOISE = ["relpages", "reltuples", "relallvisible", "relfrozenxid", "relminmxid", "datfrozenxid",
-         "datminmxid", "attacl"]
+         "datminmxid", "attacl", "viewowner"]
 # Columns about who may: they mean grant, and are compared row by row.
 OWNERS = {
     "pg_class": "relowner relacl relrowsecurity relforcerowsecurity", "pg_proc": "proowner proacl",
@@ -70,6 +71,7 @@ SHARED = {"pg_authid", "pg_auth_members", "pg_database", "pg_db_role_setting", "
 LOG_MARKS = {"received SIGHUP": "admin", "logging memory contexts": "admin", "restore point": "admin",
              "checkpoint starting: immediate force wait\n": "admin"}
 ROWS_OF = {"pg_rewrite": "WHERE rulename <> '_RETURN'", "pg_trigger": "WHERE NOT tgisinternal",
+           "pg_views": "WHERE schemaname NOT IN ('pg_catalog', 'information_schema')",
            "pg_database": "WHERE datname !~ '^case_'"}
 
 
@@ -198,13 +200,9 @@ class Lab:
     def setup(self):
         os.mkdir(self.watch)
         os.mkdir(self.watch + "/space")
-        for name, text in (("in.csv", "901,in\n902,in\n"), ("text.txt", "a file\n")):
-            with open(f"{self.watch}/{name}", "w", encoding="utf-8") as f:
-                f.write(text)
         if os.geteuid() == 0:
-            for d, _, files in os.walk(self.dir):
-                for f in [d] + [os.path.join(d, f) for f in files]:
-                    shutil.chown(f, "postgres", "postgres")
+            for d in (self.dir, self.watch, self.watch + "/space"):
+                shutil.chown(d, "postgres", "postgres")
         self.listener = Listener()
         self.listener.start()
         self.tool("initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "--no-sync",
@@ -300,8 +298,13 @@ class Lab:
             self.start()
             old = None
         for name in os.listdir(self.watch):
-            if name not in ("in.csv", "text.txt", "space"):
+            if name != "space":
                 os.unlink(f"{self.watch}/{name}")
+        for name, text in (("in.csv", "901,in\n902,in\n"), ("text.txt", "a file\n")):
+            with open(f"{self.watch}/{name}", "w", encoding="utf-8") as f:
+                f.write(text)
+            if os.geteuid() == 0:
+                shutil.chown(f"{self.watch}/{name}", "postgres", "postgres")
         self.n += 1
         self.db = f"case_{self.n}"
         c = self.connect("postgres")
@@ -380,7 +383,7 @@ SELECT json_build_object('relations', (SELECT json_agg(json_build_object('schema
   'also', (SELECT json_agg(json_build_object('on', ons, 'schema', an.nspname, 'name', ac.relname,
     'access', accesses)) FROM (
       SELECT ARRAY[w] AS ons, inhrelid AS other, ARRAY[w] AS accesses FROM pg_inherits, unnest(ARRAY[
-        'read', 'write', 'delete']) w WHERE inhparent = c.oid
+        'read', 'write', 'delete', 'schema']) w WHERE inhparent = c.oid
       UNION ALL SELECT ARRAY['write', 'delete'], conrelid, ARRAY['read'] FROM pg_constraint WHERE
         confrelid = c.oid
       UNION ALL SELECT ARRAY['write'], confrelid, ARRAY['read'] FROM pg_constraint WHERE conrelid =
