@@ -99,7 +99,9 @@ static int headers_restore(struct again_session *a, struct op *op)
 		ptrdiff_t colon;
 
 		end = slice_chr(rest, '\n');
-		line = slice_trim(end < 0 ? rest : slice_head(rest, (size_t)end));
+		line = end < 0 ? rest : slice_head(rest, (size_t)end);
+		if (line.len && line.ptr[line.len - 1] == '\r')
+			line.len--;
 		rest = slice_from(rest, end < 0 ? rest.len : (size_t)end + 1);
 		colon = slice_chr(line, ':');
 		if (colon <= 0)
@@ -244,15 +246,16 @@ static void decide(struct again_session *a, const struct op *op, uint64_t now_ns
 		      now_ns, ret);
 }
 
-/* A content that is not known: what if it cannot be seen, and what if it says nothing. */
+/* A content that is not known: what if it could be anything, and what if it says nothing. */
 static void decide_unseen(struct again_session *a, uint64_t now_ns, struct again_op *ret)
 {
-	struct op hidden = a->op;
+	struct op hidden = a->op, silent = a->op;
 	struct verdict v;
 
 	hidden.body_cut = true;
-	decide(a, &hidden, now_ns, false, &v);
-	decide(a, &a->op, now_ns, true, &ret->verdict);
+	silent.body = SLICE("{}");
+	decide(a, &silent, now_ns, false, &v);
+	decide(a, &hidden, now_ns, true, &ret->verdict);
 	if (v.kind == ret->verdict.kind && !a->asks.body_permits)
 		return;
 	ret->cannot_tell = "the request's content is not recorded";
