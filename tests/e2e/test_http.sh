@@ -31,7 +31,9 @@ cat > "$tmp/policy.json" << JSON
     { "name": "api", "hosts": ["127.0.0.1"], "ports": [$api_port], "protocol": "http", "default": "allow",
       "opaque": "relay" } ],
   "rules": [ { "id": "users-stay", "verdict": "block", "message": "Users are not for deleting.",
-               "when": {"target": "api", "verb": ["DELETE"], "path": ["/v1/users/**"]} } ] }
+               "when": {"target": "api", "verb": ["DELETE"], "path": ["/v1/users/**"]} },
+             { "id": "no-mutations", "verdict": "block", "when": {"target": "api", "attr": {"graphql_type": "mutation"}} },
+             { "id": "whose-host", "verdict": "block", "when": {"target": "api", "path": ["/echo/host"], "attr": {"host_checked": false}} } ] }
 JSON
 start_weir "$tmp/policy.json"
 agent() {
@@ -70,6 +72,17 @@ printf 'GET /hello.txt HTTP/1.1\r\nHost: x\r\n\r\nGET /hello.txt HTTP/1.1\r\nHos
 out=$(agent bash -c "exec 3<> /dev/tcp/127.0.0.1/$nginx_port; cat '$tmp/pipelined' >&3; timeout 10 cat <&3")
 is "$(grep -c 'hello from nginx' <<< "$out")" 2 "two pipelined requests"
 is "$(agent_curl "$api/slow/1")" "at last" "an answer that takes its time"
+
+json=(-H 'Content-Type: application/json')
+is "$(agent_curl "${json[@]}" -d '{"a": [1, 2]}' "$api/echo")" '{"a": [1, 2]}' "POST of JSON, judged whole"
+is "$(agent_curl "${json[@]}" -H 'Transfer-Encoding: chunked' -H 'Expect: 100-continue' -d '{"a": 3}' "$api/echo")" \
+	'{"a": 3}' "  … in chunks, and waiting for 100"
+{ printf '["'; base64 -w 0 "$tmp/upload"; printf '"]'; } > "$tmp/large.json"
+agent_curl "${json[@]}" --data-binary "@$tmp/large.json" "$api/echo" -o "$tmp/large.agent"
+same_bytes "$tmp/large.agent" "$tmp/large.json" "JSON of 4 MB, judged without"
+head -c 900000 "$tmp/large.json" > "$tmp/half.json"
+agent_curl "${json[@]}" --data-binary "@$tmp/half.json" "$api/echo" -o "$tmp/half.agent"
+same_bytes "$tmp/half.agent" "$tmp/half.json" "JSON of 900 kB, which is held and then goes out in pieces"
 
 if through_weir; then
 	out=$(agent_curl -w '\n%{http_code}/%{num_connects}\n' -X DELETE "$api/v1/users/2" --next -sS \
@@ -159,6 +172,17 @@ ok "apt-get update" run_agent "${apt[@]}" -o APT::Update::Error-Mode=any update
 same_bytes "$tmp/weir-hello_1.0_all.deb" "$tmp/site/repo/weir-hello_1.0_all.deb" "apt-get download"
 
 if through_weir; then
+	code() {
+		agent_curl -o /dev/null -w '%{http_code}' "$@"
+	}
+	is "$(code "$api/echo/host")/$(code -H "Host: 127.0.0.1" "$api/echo/host")" 200/200 "a Host that was dialled"
+	is "$(code -H 'Host: other.example' "$api/echo/host")/$(code -H 'Host: 127.0.0.1:1' "$api/echo/host")" 403/403 \
+		"  … and Hosts that were not"
+	graphql() {
+		agent_curl -o /dev/null -w '%{http_code}' "${json[@]}" -d "{\"query\": \"$1\"}" "$api/echo/graphql"
+	}
+	is "$(graphql '{ me { id } }')" 200 "a GraphQL query passes"
+	is "$(graphql 'mutation { x: drop }')" 403 "  … a mutation does not, wherever it stands in the body"
 	is "$(store sessions --rule users-stay | jq -r .target | sort -u)" api \
 		"the store finds the refused sessions by their rule"
 	at_least "$(store search 'weir-hello*' | wc -l)" 1 "search finds apt's request"
