@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "daemon/warden_int.h"
 
-static const struct daemon_config cfg = { .workers = 1 };
+static const struct daemon_config cfg = { .workers = 1, .policies_given = true };
 static struct warden w;
 static int peer;
 static struct ipc_msg out, in;
@@ -169,6 +169,71 @@ static void test_restarts_ever_slower(void **state)
 	assert_true(last < first + 30000000000ULL);
 }
 
+static void reload_begin(void)
+{
+	w.watch.fd = -1;
+	assert_int_equal(keeper_reload(&w, 0, false), 0);
+	assert_int_equal(ipc_recv(peer, &in), 1);
+	assert_int_equal(in.head.type, IPC_POLICIES);
+	ipc_msg_done(&in);
+}
+
+static void loaded_done(void)
+{
+	json_decref(w.loaded.list);
+	w.loaded.list = NULL;
+	close_p(&w.policies);
+	w.policies = -1;
+}
+
+/* What it says of the policies is shown to people: nothing of it may paint a terminal, and what is no
+ * hash is none. */
+static void test_policies_are_told_with_care(void **state)
+{
+	static const char hash[] =
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	static const char *const told[] = { "",   "a\033[31m", hash,     "enforce", "b",
+					    hash, "odd",       "c",      "no hash", "enforce",
+					    "d",  hash,        "enforce" };
+	const json_t *list;
+
+	reload_begin();
+	ipc_msg_init(&out, IPC_ACK);
+	out.head.request = in.head.request;
+	for (size_t i = 0; i < ARRAY_SIZE(told); i++)
+		assert_int_equal(ipc_msg_put(&out, told[i]), 0);
+	assert_int_equal(ipc_send(peer, &out), 0);
+	keeper_readable(&w);
+	list = w.loaded.list;
+	assert_int_equal(json_array_size(list), 2);
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 0), "name")),
+			    "a [31m");
+	assert_string_equal(json_string_value(json_object_get(json_array_get(list, 1), "mode")),
+			    "enforce");
+	assert_true(w.loaded.at_ns != 0);
+	/* The same files are not offered again, but for somebody who asks. */
+	assert_int_equal(keeper_reload(&w, 0, true), 0);
+	assert_int_equal(ipc_recv(peer, &in), -EAGAIN);
+	reload_begin();
+	loaded_done();
+}
+
+static void test_policies_that_are_refused(void **state)
+{
+	reload_begin();
+	ipc_msg_init(&out, IPC_ACK);
+	out.head.request = in.head.request;
+	out.head.status = -EINVAL;
+	assert_int_equal(ipc_msg_put(&out, "p.json:1:2: no\033[2Jgood"), 0);
+	assert_int_equal(ipc_send(peer, &out), 0);
+	keeper_readable(&w);
+	assert_string_equal(w.loaded.error, "p.json:1:2: no [2Jgood");
+	assert_true(w.loaded.failed_ns != 0);
+	assert_int_equal(w.policies, -1);
+	assert_null(w.loaded.list);
+	loaded_done();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -182,6 +247,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_resolves_only_what_is_attached, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_restarts_ever_slower, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policies_are_told_with_care, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_policies_that_are_refused, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
