@@ -264,15 +264,28 @@ static bool refuses_unknown(const struct rule *r)
 	       !r->session_risk_min;
 }
 
+/* Of a request, what may be more than the handler keeps or be read in two ways; methods and paths are
+ * always seen. */
+static bool sees_fields(const struct rule *r)
+{
+	return r->decides && r->verdict != VERDICT_ALLOW &&
+	       (r->queries.n || r->headers.n || r->attrs.n);
+}
+
 static void content_add(struct content *c, const struct rule *r)
 {
-	/* HTTP is seen through by its method and path; tcp is never seen into. */
-	uint32_t protocols = (r->protocols ? r->protocols : ~0u) & 1u << PROTOCOL_POSTGRES;
+	/* tcp is never seen into. */
+	uint32_t postgres = 1u << PROTOCOL_POSTGRES, http = 1u << PROTOCOL_HTTP;
+	uint32_t protocols = (r->protocols ? r->protocols : ~0u) & (postgres | http);
 
-	if (refuses_unknown(r))
+	if (refuses_unknown(r)) {
 		c->unknown_refused |= protocols;
-	else if (sees_content(r))
-		c->judged |= protocols;
+		return;
+	}
+	if (sees_content(r))
+		c->judged |= protocols & postgres;
+	if (sees_fields(r))
+		c->judged |= protocols & http;
 }
 
 int policy_warnings_find(struct load *l, struct policy *p)
@@ -299,15 +312,15 @@ int policy_warnings_find(struct load *l, struct policy *p)
 		uint32_t refused = all.unknown_refused | each[i].unknown_refused;
 		int fallback = t->fallback < 0 ? (int)p->fallback : t->fallback;
 
+		for (unsigned k = 0; t->public.protocol && k < PROTOCOL_COUNT; k++)
+			if (t->public.protocol != policy_protocol_names[k])
+				judged &= ~(1u << k);
 		if (fallback != VERDICT_ALLOW || !(judged & ~refused))
-			continue;
-		if (t->public.protocol &&
-		    t->public.protocol != policy_protocol_names[PROTOCOL_POSTGRES])
 			continue;
 		r = policy_warning_add(
 			l, p, &item,
-			"target \"%s\" allows by default, and rules block by verb, effect or "
-			"object, but none blocks \"effect\": [\"unknown\"]: a statement that "
+			"target \"%s\" allows by default, and rules block by what they see, but "
+			"none blocks \"effect\": [\"unknown\"]: a statement or request that "
 			"cannot be seen through passes them all",
 			t->public.name);
 		if (r < 0)

@@ -260,6 +260,16 @@ static void test_warnings(void **state)
 	assert_null(policy_warning_at(policy_set_at(set, 0), 0));
 	set = policy_set_unref(set);
 	set = must_compile_rules(
+		"allow", "{\"id\":\"q\",\"verdict\":\"block\",\"when\":{\"query\":{\"a\":\"b\"}}}");
+	assert_non_null(policy_warning_at(policy_set_at(set, 0), 0));
+	set = policy_set_unref(set);
+	set = must_compile_rules(
+		"allow", "{\"id\":\"q\",\"verdict\":\"block\",\"when\":{\"query\":{\"a\":\"b\"}}},"
+			 "{\"id\":\"u\",\"verdict\":\"block\",\"when\":{\"protocol\":\"http\","
+			 "\"effect\":\"unknown\"}}");
+	assert_null(policy_warning_at(policy_set_at(set, 0), 0));
+	set = policy_set_unref(set);
+	set = must_compile_rules(
 		"block", "{\"id\":\"d\",\"verdict\":\"block\",\"when\":{\"effect\":\"schema\"}}");
 	assert_null(policy_warning_at(policy_set_at(set, 0), 0));
 	set = policy_set_unref(set);
