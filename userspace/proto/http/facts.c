@@ -277,7 +277,7 @@ static int graphql_facts(struct http *h, struct finding *f)
 		http_op_attr_int(h, "graphql_batch", f->batch);
 	if (f->type == GRAPHQL_MUTATION)
 		h->op.effects |= OP_READ | OP_WRITE;
-	else if (path && slice_eq(h->op.verb, SLICE("POST")) && h->op.n_objects)
+	else if (path && slice_eq(h->op.verb, SLICE("POST")) && !(h->op.effects & OP_UNKNOWN))
 		h->op.effects &= ~(uint32_t)OP_WRITE;
 	return 0;
 }

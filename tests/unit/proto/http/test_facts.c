@@ -383,6 +383,8 @@ static void test_bodies(void **state)
 		{ "application/json", "{\"query\":\"{ a }\"}", OP_READ, true },
 		{ "application/json", "[{\"query\":\"{ a }\"},{\"query\":\"mutation { b }\"}]",
 		  OP_READ | OP_WRITE, true },
+		{ "application/json", "[{\"query\":\"{ a }\"},{\"query\":\"{\"}]",
+		  OP_READ | OP_WRITE | OP_UNKNOWN, true },
 		{ "application/json", "{\"query\":\"{ a\"}", OP_READ | OP_WRITE | OP_UNKNOWN,
 		  true },
 		{ "application/json",
