@@ -27,6 +27,7 @@ enum {
 	INDEX_IDLE_MS = 50,
 	SYNC_SECONDS = 1,
 	NAMES_SECONDS = 30,
+	NAMES_STOP_SECONDS = 1, /* a resolver is not waited for longer at the end */
 };
 
 /* Threads beside the workers: one writes indexes and syncs, one resolves names. */
@@ -131,12 +132,15 @@ static int upkeep_start(struct proxy *p)
 	return 0;
 }
 
-static void upkeep_stop(struct upkeep *u)
+/* False: the thread that resolves names sits in a resolver's timeout and still uses the agents. It is not
+ * cancelled: that could leave it with a lock held. */
+static bool upkeep_stop(struct upkeep *u)
 {
+	struct timespec until;
 	int err;
 
 	if (!u->started)
-		return;
+		return true;
 	err = pthread_mutex_lock(&u->lock);
 	assert(err == 0);
 	u->stop = true;
@@ -144,8 +148,9 @@ static void upkeep_stop(struct upkeep *u)
 	err = pthread_mutex_unlock(&u->lock);
 	assert(err == 0);
 	(void)pthread_join(u->index_thread, NULL); /* joinable, and joined once */
-	(void)pthread_cancel(u->names_thread);	   /* it may sit in a resolver's timeout for long */
-	(void)pthread_join(u->names_thread, NULL); /* the same */
+	(void)clock_gettime(CLOCK_REALTIME, &until); /* exists on every Linux */
+	until.tv_sec += NAMES_STOP_SECONDS;
+	return pthread_timedjoin_np(u->names_thread, NULL, &until) == 0;
 }
 
 /* ---- messages ------------------------------------------------------------------------------- */
@@ -457,6 +462,7 @@ static int serve(struct proxy *p)
 int proxy_main(int ipc_fd, uid_t uid, gid_t gid)
 {
 	struct proxy p = { .ipc = ipc_fd, .flows_fd = -1 };
+	bool names_done;
 	int r;
 
 	log_setup("weir[proxy]", LOG_LEVEL_INFO);
@@ -470,14 +476,15 @@ int proxy_main(int ipc_fd, uid_t uid, gid_t gid)
 	r = serve(&p);
 	for (unsigned i = 0; i < p.n_workers; i++)
 		worker_stop(p.workers[i]);
-	upkeep_stop(&p.upkeep);
+	names_done = upkeep_stop(&p.upkeep);
 	if (p.store && store_sync(p.store) < 0)
 		log_error("the store could not be synced at the end");
 	for (unsigned i = 0; i < p.n_workers; i++)
 		(void)worker_free(p.workers[i]); /* returns NULL */
 	for (unsigned i = 0; i < p.n_listeners; i++)
 		close_p(&p.listeners[i]);
-	p.agents = agents_free(p.agents);
+	if (names_done)
+		p.agents = agents_free(p.agents);
 	p.approvals = approvals_free(p.approvals);
 	p.store = store_close(p.store);
 	close_p(&p.flows_fd);
