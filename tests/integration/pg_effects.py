@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True  # the tree may not be ours
 import pg_lab
 
 HERE = os.path.dirname(os.path.abspath(__file__))
