@@ -174,7 +174,7 @@ const struct cli_command cli_cmd_daemon = {
 		"  --runtime-dir DIR  lock, pins, what is attached (default /run/weir)\n"
 		"  --workers N        the proxy's threads (default: one for each CPU)\n"
 		"  --user NAME        the proxy's user (default \"weir\" if it exists, else uid "
-		"61717)\n"
+		"61017)\n"
 		"  --ready-fd N       write a byte to this descriptor when all is up; systemd's\n"
 		"                     $NOTIFY_SOCKET is told as well\n"
 		"  --detach-on-exit   take all hooks off at the end in place of leaving them "

@@ -19,6 +19,7 @@
 #include "cli/client.h"
 #include "cli/private.h"
 #include "daemon/cgroup.h"
+#include "daemon/config.h"
 
 enum {
 	OPT_POLICY = 256,
@@ -112,6 +113,10 @@ static int find_user(struct run *run)
 		return cli_fail(EXIT_NOT_STARTED, "SUDO_UID and SUDO_GID are no numbers");
 	run->uid = (uid_t)uid;
 	run->gid = (gid_t)gid;
+	/* As the proxy's own user an agent could read the store and signal the proxy. */
+	if (uid == DAEMON_FALLBACK_ID || uid == DAEMON_NOTIFIER_FALLBACK_ID)
+		return cli_fail(EXIT_NOT_STARTED, "uid %u is the proxy's own: an agent must be another",
+				run->uid);
 	pw = getpwuid(run->uid);
 	if (pw &&
 	    (snprintf(run->user, sizeof(run->user), "%s", pw->pw_name) >= (int)sizeof(run->user) ||

@@ -17,9 +17,10 @@ enum {
 	DAEMON_POLICIES_MAX = 256, /* files and directories that may be named */
 	DAEMON_WORKERS_MAX = 64,
 	/* The proxy's user where there is no "weir" in passwd: above what adduser and the usual
-	 * containers hand out, below nobody. */
-	DAEMON_FALLBACK_ID = 61717,
-	DAEMON_NOTIFIER_FALLBACK_ID = 61718, /* the notifier's, without a "weir-notify" in passwd */
+	 * containers hand out, and in the one stretch below nobody (60578 to 61183) from which
+	 * systemd takes no ids for services, homes or sessions. */
+	DAEMON_FALLBACK_ID = 61017,
+	DAEMON_NOTIFIER_FALLBACK_ID = 61018, /* the notifier's, without a "weir-notify" in passwd */
 	DAEMON_WEBHOOKS_MAX = 16,
 };
 

@@ -14,7 +14,7 @@
 
 #include "daemon/proxy.h"
 
-enum { SOME_ID = 61717 };
+enum { SOME_ID = 61017 };
 
 /* What the child saw; its exit status is the number of the line that failed, from 1. */
 #define CHILD_CHECK(n, cond)      \
