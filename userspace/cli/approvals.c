@@ -123,8 +123,11 @@ static int put_list(struct buf *b, const json_t *o)
 	}
 	json_array_foreach(json_object_get(o, "params"), i, v) {
 		r = r < 0 ? r : buf_printf(b, "%-10s $%zu = ", i ? "" : "params", i + 1);
-		r = r < 0 ? r : out_escape(b, json_is_string(v) ? slice_str(json_string_value(v)) :
-								  SLICE("NULL"), 0);
+		r = r < 0 ? r
+			  : out_escape(b,
+				       json_is_string(v) ? slice_str(json_string_value(v))
+							 : SLICE("NULL"),
+				       0);
 		r = r < 0 ? r : buf_put_u8(b, '\n');
 	}
 	i = 0;
@@ -135,16 +138,20 @@ static int put_list(struct buf *b, const json_t *o)
 		r = r < 0 ? r : buf_printf(b, "%-10s ", i++ ? "" : "with");
 		r = r < 0 ? r : out_escape(b, slice_str(key), 0);
 		r = r < 0 ? r : buf_put_u8(b, '=');
-		r = r < 0 ? r : out_escape(b, slice_str(json_is_string(v) ? json_string_value(v) :
-							json_is_true(v)   ? "true" :
-							json_is_false(v)  ? "false" :
-									    scalar), 0);
+		r = r < 0 ? r
+			  : out_escape(b,
+				       slice_str(json_is_string(v)  ? json_string_value(v)
+						 : json_is_true(v)  ? "true"
+						 : json_is_false(v) ? "false"
+								    : scalar),
+				       0);
 		r = r < 0 ? r : buf_put_u8(b, '\n');
 	}
 	json_array_foreach(json_object_get(o, "answers"), i, v) {
-		r = r < 0 ? r : buf_printf(b, "%-10s %s by ", i ? "" : "answers",
-					   json_is_true(json_object_get(v, "allow")) ? "approved" :
-										       "denied");
+		r = r < 0 ? r
+			  : buf_printf(b, "%-10s %s by ", i ? "" : "answers",
+				       json_is_true(json_object_get(v, "allow")) ? "approved"
+										 : "denied");
 		r = r < 0 ? r : out_escape(b, slice_str(text(v, "who")), 0);
 		if (*text(v, "reason")) {
 			r = r < 0 ? r : buf_put_str(b, ": ");
@@ -169,8 +176,9 @@ char *approval_describe(const json_t *o, uint64_t now_ns)
 	r = r < 0 ? r : put_field(&b, "agent", row.agent);
 	r = r < 0 ? r : put_field(&b, "cgroup", text(o, "cgroup"));
 	r = r < 0 ? r : put_field(&b, "process", text(o, "comm"));
-	r = r < 0 ? r : buf_printf(&b, "%-10s pid %lld, uid %lld\n", "", number(o, "pid"),
-				   number(o, "uid"));
+	r = r < 0 ? r
+		  : buf_printf(&b, "%-10s pid %lld, uid %lld\n", "", number(o, "pid"),
+			       number(o, "uid"));
 	r = r < 0 ? r : put_field(&b, "target", row.target);
 	r = r < 0 ? r : put_field(&b, "at", text(o, "destination"));
 	r = r < 0 ? r : put_field(&b, "protocol", text(o, "protocol"));
@@ -186,7 +194,8 @@ char *approval_describe(const json_t *o, uint64_t now_ns)
 	r = r < 0 ? r : buf_put_u8(&b, '\n');
 	r = r < 0 ? r : put_lines(&b, "  ", row.text);
 	if (row.text_cut)
-		r = r < 0 ? r : buf_put_str(&b, "  (not shown whole: it is longer, or has a secret)\n");
+		r = r < 0 ? r
+			  : buf_put_str(&b, "  (not shown whole: it is longer, or has a secret)\n");
 	if (*text(o, "body")) {
 		r = r < 0 ? r : buf_put_str(&b, "\nbody\n");
 		r = r < 0 ? r : put_lines(&b, "  ", text(o, "body"));
@@ -328,7 +337,8 @@ const struct cli_command cli_cmd_approvals = {
 	.help = "  ID             the beginning of one's id: all there is to know of that one\n"
 		"  --json         one object a line: id, session, op, asked, deadline, cgroup,\n"
 		"                 container, labels, pid, uid, comm, target, verb, effects, risk,\n"
-		"                 rule, message, digest, text, needed, approved, answers; with an ID\n"
+		"                 rule, message, digest, text, needed, approved, answers; with an "
+		"ID\n"
 		"                 also objects, params, attrs and body\n"
 		"  --watch        a screen that stays up to date, and takes answers\n"
 		"  --socket PATH  the daemon's control socket\n"

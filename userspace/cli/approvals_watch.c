@@ -106,7 +106,8 @@ static void signals_set(void)
 	/* All valid signals that can be caught. */
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		(void)sigaction(signals[i], &sa, NULL);
-	sa = (struct sigaction){ .sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND | SA_NODEFER };
+	sa = (struct sigaction){ .sa_handler = on_crash,
+				 .sa_flags = (int)SA_RESETHAND | SA_NODEFER };
 	for (size_t i = 0; i < ARRAY_SIZE(crashes); i++)
 		(void)sigaction(crashes[i], &sa, NULL);
 	(void)signal(SIGPIPE, SIG_IGN); /* valid for SIGPIPE */
@@ -281,9 +282,12 @@ static int put_row(struct buf *b, const struct screen *s, const struct approval_
 	snprintf(risk, sizeof(risk), "%lld", row->risk);
 	{
 		const struct slice cells[] = {
-			slice_head(slice_str(row->id), 14), slice_str(row->left),
-			slice_str(row->agent),		    slice_str(row->target),
-			slice_str(row->verb),		    slice_str(risk),
+			slice_head(slice_str(row->id), 14),
+			slice_str(row->left),
+			slice_str(row->agent),
+			slice_str(row->target),
+			slice_str(row->verb),
+			slice_str(risk),
 			slice_str(row->rule),
 		};
 
@@ -401,10 +405,10 @@ static int compose(struct buf *b, const struct screen *s)
 	snprintf(title, sizeof(title), "weir: %lld on hold", waiting);
 	r = buf_put_str(b, "\033[H");
 	r = r < 0 ? r : put_line(b, "\033[1m", s, title);
-	r = r < 0 ? r :
-	    s->mode == MODE_LIST ? draw_list(b, s) :
-	    s->mode == MODE_ONE	 ? draw_one(b, s) :
-				   draw_reason(b, s);
+	r = r < 0                  ? r
+	    : s->mode == MODE_LIST ? draw_list(b, s)
+	    : s->mode == MODE_ONE  ? draw_one(b, s)
+				   : draw_reason(b, s);
 	r = r < 0 ? r : buf_printf(b, "\033[J\033[%u;1H", s->rows - 1);
 	r = r < 0 ? r : put_line(b, "\033[33m", s, s->status);
 	r = r < 0 ? r : buf_put_str(b, "\033[2m");

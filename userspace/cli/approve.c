@@ -89,23 +89,22 @@ static int run(const struct cli_command *cmd, int argc, char **argv)
 	return answer_all(cli_socket_path(socket), argv + optind, argc - optind, allow, reason);
 }
 
-#define HELP_ID                                                                                    \
-	"  ID             the beginning of its id, as `weir approvals` lists it: 4 letters or "    \
-	"more,\n"                                                                                  \
+#define HELP_ID                                                                                 \
+	"  ID             the beginning of its id, as `weir approvals` lists it: 4 letters or " \
+	"more,\n"                                                                               \
 	"                 as many as no other begins with\n"
 
 const struct cli_command cli_cmd_approve = {
 	.name = "approve",
 	.args = "ID… [--reason TEXT]",
 	.summary = "let operations on hold go on",
-	.help = HELP_ID
-		"  --reason TEXT  why, for the record\n"
-		"  --socket PATH  the daemon's control socket\n"
-		"\n"
-		"Exit status 1: it does not wait any more, or you may not answer (again).\n"
-		"\n"
-		"Example:\n"
-		"  weir approve 01KDVDNA0012AB --reason 'agreed in #ops'\n",
+	.help = HELP_ID "  --reason TEXT  why, for the record\n"
+			"  --socket PATH  the daemon's control socket\n"
+			"\n"
+			"Exit status 1: it does not wait any more, or you may not answer (again).\n"
+			"\n"
+			"Example:\n"
+			"  weir approve 01KDVDNA0012AB --reason 'agreed in #ops'\n",
 	.run = run,
 };
 
@@ -113,13 +112,12 @@ const struct cli_command cli_cmd_deny = {
 	.name = "deny",
 	.args = "ID… --reason TEXT",
 	.summary = "refuse operations on hold",
-	.help = HELP_ID
-		"  --reason TEXT  why; the client is told\n"
-		"  --socket PATH  the daemon's control socket\n"
-		"\n"
-		"Exit status 1: it does not wait any more, or you may not answer (again).\n"
-		"\n"
-		"Example:\n"
-		"  weir deny 01KDVDNA0012AB --reason 'not on a Friday'\n",
+	.help = HELP_ID "  --reason TEXT  why; the client is told\n"
+			"  --socket PATH  the daemon's control socket\n"
+			"\n"
+			"Exit status 1: it does not wait any more, or you may not answer (again).\n"
+			"\n"
+			"Example:\n"
+			"  weir deny 01KDVDNA0012AB --reason 'not on a Friday'\n",
 	.run = run,
 };

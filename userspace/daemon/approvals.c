@@ -22,7 +22,8 @@ bool approvals_peer_inside(struct warden *w, const struct client *c)
 
 	/* Fail closed: where it is not known where somebody sits, it may be inside. */
 	if (r < 0)
-		log_warn("the cgroup of a control connection cannot be told, refused pid=%d error=\"%s\"",
+		log_warn("the cgroup of a control connection cannot be told, refused pid=%d "
+			 "error=\"%s\"",
 			 (int)c->peer.pid, strerror(-r));
 	return r < 0 || agents_cover(w, path);
 }
@@ -107,10 +108,10 @@ void approvals_answer_begin(struct warden *w, struct client *c, const json_t *re
 
 static const char *refusal_code(int status)
 {
-	return status == -ENOENT     ? "not-found" :
-	       status == -EEXIST     ? "not-allowed" :
-	       status == -ENOTUNIQ   ? "invalid" :
-				       "failed";
+	return status == -ENOENT     ? "not-found"
+	       : status == -EEXIST   ? "not-allowed"
+	       : status == -ENOTUNIQ ? "invalid"
+				     : "failed";
 }
 
 /* One JSON object a line, of ASCII without controls: then it cannot leave the answer's own line. */
@@ -143,15 +144,16 @@ void approvals_listed(struct warden *w, __u64 client, const struct ipc_msg *m, c
 
 	if (r < 0) {
 		control_refuse(w, client, refusal_code(r), "%s",
-			       r == -ENOENT   ? "nothing waits under this id" :
-			       r == -ENOTUNIQ ? "several ids begin so: give more of it" :
-						message);
+			       r == -ENOENT     ? "nothing waits under this id"
+			       : r == -ENOTUNIQ ? "several ids begin so: give more of it"
+						: message);
 		return;
 	}
 	buf_init(&out, IPC_LIST_MAX + 1024);
 	r = ipc_blob_read(m->fds[0], IPC_LIST_MAX, &text, &len);
-	r = r < 0 ? r : buf_printf(&out, "{\"ok\":true,\"waiting\":%llu,\"approvals\":[",
-				   (unsigned long long)m->head.stats[0]);
+	r = r < 0 ? r
+		  : buf_printf(&out, "{\"ok\":true,\"waiting\":%llu,\"approvals\":[",
+			       (unsigned long long)m->head.stats[0]);
 	r = r < 0 ? r : take_lines(text, len, &out);
 	r = r < 0 ? r : buf_put_str(&out, "]}\n");
 	if (r < 0)

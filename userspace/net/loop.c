@@ -81,10 +81,10 @@ size_t loop_wait(struct loop *l, int timeout_ms, struct loop_ready *out, size_t 
 		uint32_t e = evs[i].events;
 
 		out[i].watch = evs[i].data.ptr;
-		out[i].what = (e & (EPOLLIN | EPOLLRDHUP) ? LOOP_READ : 0) |
-			      (e & EPOLLOUT ? LOOP_WRITE : 0) |
-			      (e & EPOLLRDHUP ? LOOP_HANGUP : 0) |
-			      (e & (EPOLLERR | EPOLLHUP) ? LOOP_HANGUP | LOOP_READ | LOOP_WRITE : 0);
+		out[i].what =
+			(e & (EPOLLIN | EPOLLRDHUP) ? LOOP_READ : 0) |
+			(e & EPOLLOUT ? LOOP_WRITE : 0) | (e & EPOLLRDHUP ? LOOP_HANGUP : 0) |
+			(e & (EPOLLERR | EPOLLHUP) ? LOOP_HANGUP | LOOP_READ | LOOP_WRITE : 0);
 		if (!out[i].watch) {
 			uint64_t count;
 

@@ -34,8 +34,8 @@ struct approvals {
 	size_t next_settled;
 	bool news;
 	int news_fd;
-	struct list_node fresh;		  /* nobody was told of these */
-	struct approvals_event *events;	  /* a ring of APPROVALS_NEWS_MAX, made on first use */
+	struct list_node fresh; /* nobody was told of these */
+	struct approvals_event *events; /* a ring of APPROVALS_NEWS_MAX, made on first use */
 	size_t n_events, first_event;
 	struct approvals_stats stats;
 };
@@ -235,10 +235,10 @@ static void tell_settled(struct approvals *t, const struct approval *a, const ch
 
 static void count(struct approvals *t, enum approval_state state)
 {
-	uint64_t *n = state == APPROVAL_APPROVED ? &t->stats.approved :
-		      state == APPROVAL_DENIED	 ? &t->stats.denied :
-		      state == APPROVAL_EXPIRED	 ? &t->stats.expired :
-						   &t->stats.gone;
+	uint64_t *n = state == APPROVAL_APPROVED  ? &t->stats.approved
+		      : state == APPROVAL_DENIED  ? &t->stats.denied
+		      : state == APPROVAL_EXPIRED ? &t->stats.expired
+						  : &t->stats.gone;
 
 	__atomic_add_fetch(n, 1, __ATOMIC_RELAXED);
 }

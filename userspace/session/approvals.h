@@ -18,15 +18,15 @@
 #include "store/store.h"
 
 enum {
-	APPROVALS_MAX = 16384,		       /* at once: an agent that asks without end */
+	APPROVALS_MAX = 16384, /* at once: an agent that asks without end */
 	APPROVALS_BYTES_MAX = 256 * 1024 * 1024, /* of what is kept to show them */
-	APPROVAL_PEOPLE_MAX = 64,	       /* that one hold may need */
-	APPROVAL_WHO_MAX = 64,		       /* bytes, NUL included: "uid:1000", "webhook:chat" */
-	APPROVAL_TEXT_MAX = 512,	       /* bytes of a reason, NUL included */
-	APPROVAL_JSON_MAX = 256 * 1024,	       /* of one in full; longer text is cut, and says so */
-	APPROVALS_REMEMBERED_MAX = 4096,       /* answers that hold on; the oldest goes first */
-	APPROVALS_SETTLED_MAX = 1024,	       /* how they ended, for who asks late */
-	APPROVALS_NEWS_MAX = 4096,	       /* settled ones that nobody took notice of yet */
+	APPROVAL_PEOPLE_MAX = 64, /* that one hold may need */
+	APPROVAL_WHO_MAX = 64, /* bytes, NUL included: "uid:1000", "webhook:chat" */
+	APPROVAL_TEXT_MAX = 512, /* bytes of a reason, NUL included */
+	APPROVAL_JSON_MAX = 256 * 1024, /* of one in full; longer text is cut, and says so */
+	APPROVALS_REMEMBERED_MAX = 4096, /* answers that hold on; the oldest goes first */
+	APPROVALS_SETTLED_MAX = 1024, /* how they ended, for who asks late */
+	APPROVALS_NEWS_MAX = 4096, /* settled ones that nobody took notice of yet */
 };
 
 enum approval_state {
@@ -34,7 +34,7 @@ enum approval_state {
 	APPROVAL_APPROVED,
 	APPROVAL_DENIED,
 	APPROVAL_EXPIRED, /* nobody answered in time */
-	APPROVAL_GONE,	  /* the asker left, its server did, or Weir ends */
+	APPROVAL_GONE, /* the asker left, its server did, or Weir ends */
 };
 extern const char *const approval_state_names[]; /* "waiting", "approved", … */
 
@@ -58,16 +58,17 @@ struct approvals_inbox {
 
 struct approval {
 	struct ulid id;
-	void *owner;	   /* of whoever asked */
+	void *owner; /* of whoever asked */
 	struct list_node in_owner;
 	struct loop_due due;
 	uint64_t op_id;
 	const struct op *op; /* borrowed from the handler until it is decided */
-	const char *rule;    /* own copies */
+	const char *rule; /* own copies */
 	const char *message; /* "" = none */
 	unsigned needed;
 	uint64_t asked_ns, deadline_ns; /* realtime */
-	uint8_t digest[SHA256_LEN]; /* of everything shown: session, target, verb, text, parameters … */
+	uint8_t digest
+		[SHA256_LEN]; /* of everything shown: session, target, verb, text, parameters … */
 	bool remember_session;
 	uint64_t remember_ns;
 	unsigned n_recorded; /* answers that the owner has taken */
@@ -155,8 +156,8 @@ int approvals_answer(struct approvals *t, const char *id, const struct approval_
 struct approvals_event {
 	char id[ULID_TEXT_MAX];
 	enum approval_state state; /* WAITING: a new one */
-	unsigned needed;	   /* WAITING */
-	uint64_t deadline_ns;	   /* WAITING, realtime */
+	unsigned needed; /* WAITING */
+	uint64_t deadline_ns; /* WAITING, realtime */
 	char who[APPROVAL_WHO_MAX], reason[APPROVAL_TEXT_MAX]; /* settled */
 };
 /* Readable when there are news. */

@@ -8,11 +8,11 @@
 #include "base/json.h"
 
 enum {
-	PART_MAX = 64 * 1024,	   /* bytes of one part after which no element is begun */
+	PART_MAX = 64 * 1024, /* bytes of one part after which no element is begun */
 	PART_BUF_MAX = 192 * 1024, /* and of the whole part */
-	ELEMENT_MAX = 4096,	   /* bytes shown of one element */
-	TEXT_SHORT = 400,	   /* bytes of the text in listings */
-	TEXT_SAFE = 16 * 1024,	   /* of a text that does not fit when escaped */
+	ELEMENT_MAX = 4096, /* bytes shown of one element */
+	TEXT_SHORT = 400, /* bytes of the text in listings */
+	TEXT_SAFE = 16 * 1024, /* of a text that does not fit when escaped */
 	DIGEST_INPUT_MAX = 64 * 1024 * 1024,
 };
 
@@ -321,7 +321,8 @@ static int put_answers(struct buf *b, const struct approval *a)
 
 		r = buf_put_str(b, i ? ",{" : "{");
 		r = r < 0 ? r : put_bool(b, "allow", an->allow);
-		r = r < 0 ? r : json_put_member(b, "who", slice_str(an->who[0] ? an->who : an->key));
+		r = r < 0 ? r
+			  : json_put_member(b, "who", slice_str(an->who[0] ? an->who : an->key));
 		r = r < 0 ? r : json_put_number(b, "uid", an->uid);
 		r = r < 0 ? r : json_put_number(b, "pid", an->pid);
 		r = r < 0 ? r : json_put_member(b, "reason", slice_str(an->reason));

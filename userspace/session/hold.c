@@ -71,8 +71,9 @@ static void tell_client(struct session *s, const struct approval *a)
 
 	if (!s->class->notice)
 		return;
-	snprintf(text, sizeof(text), "waiting for approval by rule \"%.200s\": weir approve %s%s%.500s",
-		 a->rule, ulid_format(&a->id, id), a->message[0] ? "; " : "", a->message);
+	snprintf(text, sizeof(text),
+		 "waiting for approval by rule \"%.200s\": weir approve %s%s%.500s", a->rule,
+		 ulid_format(&a->id, id), a->message[0] ? "; " : "", a->message);
 	/* What cannot be said is not missed: the client waits either way. */
 	(void)s->class->notice(s->proto, text);
 }
@@ -108,8 +109,8 @@ static int begin(struct session *s, const struct approval_ask *ask)
 	return 0;
 }
 
-int hold_begin(struct session *s, const struct op *op, const struct verdict *v, struct verdict *ret_v,
-	       char text[HOLD_TEXT_MAX])
+int hold_begin(struct session *s, const struct op *op, const struct verdict *v,
+	       struct verdict *ret_v, char text[HOLD_TEXT_MAX])
 {
 	struct worker *w = s->worker;
 	const struct policy *p = s->agent->policy;
@@ -144,11 +145,11 @@ int hold_begin(struct session *s, const struct op *op, const struct verdict *v, 
 		return 0;
 	/* Fail closed: an approval that cannot be asked is a refusal. */
 	snprintf(text, HOLD_TEXT_MAX, "This needs an approval, which cannot be asked for: %s.",
-		 r == -ENOSPC	  ? "too many operations are on hold" :
-		 r == -EMSGSIZE	  ? "the operation is too large to be shown" :
-		 r == -EPIPE	  ? "the client has stopped sending" :
-		 r == -EOPNOTSUPP ? "nobody answers here" :
-				    strerror(-r));
+		 r == -ENOSPC       ? "too many operations are on hold"
+		 : r == -EMSGSIZE   ? "the operation is too large to be shown"
+		 : r == -EPIPE      ? "the client has stopped sending"
+		 : r == -EOPNOTSUPP ? "nobody answers here"
+				    : strerror(-r));
 	ret_v->kind = VERDICT_BLOCK;
 	ret_v->message = text;
 	{
@@ -204,7 +205,8 @@ static int take_answers(struct session *s, struct approval *a, struct approval_a
 }
 
 /* Ends one as `state`, unless people were faster, and goes on with the session. */
-static void end_one(struct session *s, struct approval *a, enum approval_state state, const char *why)
+static void end_one(struct session *s, struct approval *a, enum approval_state state,
+		    const char *why)
 {
 	struct approvals *t = s->worker->cfg.approvals;
 	struct verdict v = { .kind = VERDICT_ALLOW };
@@ -270,8 +272,8 @@ void hold_abandon(struct session *s, const char *why)
 {
 	list_foreach(n, &s->holds) {
 		struct approval *a = container_of(n, struct approval, in_owner);
-		enum approval_state state = approvals_settle(s->worker->cfg.approvals, a,
-							     APPROVAL_GONE, why);
+		enum approval_state state =
+			approvals_settle(s->worker->cfg.approvals, a, APPROVAL_GONE, why);
 		struct approval_answer last;
 		bool any = false;
 		int r = take_answers(s, a, &last, &any);

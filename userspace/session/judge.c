@@ -119,16 +119,18 @@ static bool judge_without_policy(const struct session *s, struct verdict *ret)
 	else if (!s->target)
 		/* Nobody was dialled, or the policy that allowed it is gone: nothing can pass,
 		 * observed or not. */
-		*ret = (struct verdict){ .kind = VERDICT_BLOCK,
-					 .rule = "no-target",
-					 .message =
-						 "No target of the policy allows this destination." };
+		*ret = (struct verdict){
+			.kind = VERDICT_BLOCK,
+			.rule = "no-target",
+			.message = "No target of the policy allows this destination."
+		};
 	else
 		return false;
 	return true;
 }
 
-void judge(struct session *s, const struct op *op, struct verdict *ret, struct verdict *ret_recorded)
+void judge(struct session *s, const struct op *op, struct verdict *ret,
+	   struct verdict *ret_recorded)
 {
 	struct verdict v;
 
@@ -151,7 +153,7 @@ enum verdict_kind judge_again(struct session *s, const struct op *op)
 
 	if (judge_without_policy(s, &v))
 		return v.kind;
-	policy_decide(s->agent->policy, s->target, &s->rec.identity, op, &tally,
-		      s->worker->mono_ns, &v);
+	policy_decide(s->agent->policy, s->target, &s->rec.identity, op, &tally, s->worker->mono_ns,
+		      &v);
 	return s->observed ? VERDICT_ALLOW : v.kind;
 }

@@ -226,7 +226,8 @@ static void test_listing(void **state)
 	assert_string_equal(str(o, "rule"), "deletes");
 	assert_string_equal(str(o, "asked"), "2026-01-01T00:00:00.000000Z");
 	assert_string_equal(str(json_array_get(json_object_get(o, "objects"), 0), "name"), "item");
-	assert_string_equal(json_string_value(json_array_get(json_object_get(o, "params"), 0)), "42");
+	assert_string_equal(json_string_value(json_array_get(json_object_get(o, "params"), 0)),
+			    "42");
 	assert_int_equal(strlen(str(o, "digest")), 64);
 	json_decref(o);
 	buf_init(&out, 2048);
@@ -562,16 +563,11 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_approved_once),
-		cmocka_unit_test(test_expired_is_final),
-		cmocka_unit_test(test_two_people),
-		cmocka_unit_test(test_listing),
-		cmocka_unit_test(test_digest_binds),
-		cmocka_unit_test(test_remembered),
-		cmocka_unit_test(test_news),
-		cmocka_unit_test(test_bounds_and_memory),
-		cmocka_unit_test(test_bytes_bound),
-		cmocka_unit_test(test_allocation_failures),
+		cmocka_unit_test(test_approved_once), cmocka_unit_test(test_expired_is_final),
+		cmocka_unit_test(test_two_people),    cmocka_unit_test(test_listing),
+		cmocka_unit_test(test_digest_binds),  cmocka_unit_test(test_remembered),
+		cmocka_unit_test(test_news),          cmocka_unit_test(test_bounds_and_memory),
+		cmocka_unit_test(test_bytes_bound),   cmocka_unit_test(test_allocation_failures),
 		cmocka_unit_test(test_threads),
 	};
 
