@@ -236,6 +236,19 @@ static int build_query(struct http *h, struct slice query)
 	return 0;
 }
 
+/*
+ * Content where the method gives it no meaning (RFC 9110 §9.3.1, §9.3.2, §9.3.7): servers that do not
+ * read it take it for the next request, which nobody has judged.
+ */
+static bool body_is_unexpected(const struct http *h)
+{
+	struct slice m = h->head.method;
+
+	return (h->head.chunked || (h->head.has_length && h->head.length)) &&
+	       (slice_eq_str(m, "GET") || slice_eq_str(m, "HEAD") || slice_eq_str(m, "OPTIONS") ||
+		slice_eq_str(m, "TRACE"));
+}
+
 int http_op_build(struct http *h, struct http_fault *f)
 {
 	struct slice origin, host, name;
@@ -264,7 +277,7 @@ int http_op_build(struct http *h, struct http_fault *f)
 	if (h->head.upgrade.len)
 		h->op.effects |= OP_NETWORK | OP_UNKNOWN;
 	if ((origin.ptr && path.ambiguous) || h->head.method_override.ptr ||
-	    h->head.url_override.ptr)
+	    h->head.url_override.ptr || body_is_unexpected(h))
 		h->op.effects |= OP_UNKNOWN;
 	build_attrs(h, origin.ptr ? &path : NULL, host, port, scheme);
 	r = build_query(h, origin.ptr ? path.query : SLICE_NONE);
