@@ -124,6 +124,7 @@ struct frame {
 	bool array;
 	uint64_t index; /* of the current element */
 	struct slice key; /* of the current member, between its quotes */
+	uint64_t reached; /* bit i: the path's first i steps led here, to the list or object */
 };
 
 struct walk {
@@ -284,30 +285,34 @@ static bool step_fits(struct walk *w, const struct json_path_step *step, const s
 	return w->how == BROAD ? slice_ieq(key, step->key) : slice_eq(key, step->key);
 }
 
-/* As a glob is matched: only the last deep step is ever tried again. */
-static bool path_fits(struct walk *w)
+/*
+ * The steps that lead to the current value, as bits of their number. Each level knows what led to it, so
+ * that a body costs its values times the steps that are under way, however deep it is.
+ */
+static uint64_t steps_reached(struct walk *w)
 {
-	const struct json_path *p = w->path;
-	size_t step = 0, level = 0, deep_step = SIZE_MAX, deep_level = 0;
+	const struct frame *f;
+	uint64_t next = 0;
 
-	for (;;) {
-		if (step < p->n && p->steps[step].deep && deep_step != step) {
-			deep_step = step;
-			deep_level = level;
-		}
-		if (step == p->n && level == w->depth)
-			return true;
-		if (step < p->n && level < w->depth &&
-		    step_fits(w, &p->steps[step], &w->frames[level])) {
-			step++;
-			level++;
-			continue;
-		}
-		if (deep_step == SIZE_MAX || deep_level >= w->depth)
-			return false;
-		step = deep_step;
-		level = ++deep_level;
+	if (w->depth == 0)
+		return 1;
+	f = &w->frames[w->depth - 1];
+	for (uint64_t left = f->reached; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+
+		if (i == w->path->n)
+			continue; /* ended above */
+		if (w->path->steps[i].deep)
+			next |= 1ULL << i;
+		if (step_fits(w, &w->path->steps[i], f))
+			next |= 1ULL << (i + 1);
 	}
+	return next;
+}
+
+static bool path_fits(const struct walk *w, uint64_t reached)
+{
+	return reached >> w->path->n & 1;
 }
 
 static void compare(struct walk *w, struct slice text)
@@ -319,11 +324,11 @@ static void compare(struct walk *w, struct slice text)
 	w->miss |= !hit;
 }
 
-static void container_seen(struct walk *w)
+static void container_seen(struct walk *w, uint64_t reached)
 {
 	bool any = false;
 
-	if (!path_fits(w))
+	if (!path_fits(w, reached))
 		return;
 	for (size_t i = 0; i < w->values->n; i++)
 		any |= w->values->at[i].any;
@@ -341,7 +346,7 @@ static bool scalar_read(struct walk *w)
 	if (w->text.ptr[w->at] == '"') {
 		if (!string_read(w, &raw))
 			return false;
-		if (!path_fits(w))
+		if (!path_fits(w, steps_reached(w)))
 			return true;
 		if (string_undo(raw, buffer, sizeof(buffer), &text))
 			compare(w, text);
@@ -354,7 +359,7 @@ static bool scalar_read(struct walk *w)
 		w->at++;
 	if (w->at == start)
 		return false;
-	if (path_fits(w))
+	if (path_fits(w, steps_reached(w)))
 		compare(w, slice_of(w->text.ptr + start, w->at - start));
 	return true;
 }
@@ -399,6 +404,7 @@ static bool walk_text(struct walk *w)
 	int more = 1;
 
 	while (more == 1) {
+		uint64_t reached;
 		uint8_t c, close;
 
 		skip_space(w);
@@ -411,10 +417,11 @@ static bool walk_text(struct walk *w)
 			more = value_end(w);
 			continue;
 		}
-		container_seen(w);
+		reached = steps_reached(w);
+		container_seen(w, reached);
 		if (w->depth == JSON_PATH_DEPTH)
 			return false;
-		w->frames[w->depth++] = (struct frame){ .array = c == '[' };
+		w->frames[w->depth++] = (struct frame){ .array = c == '[', .reached = reached };
 		w->at++;
 		skip_space(w);
 		close = c == '[' ? ']' : '}';

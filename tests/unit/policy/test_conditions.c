@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <time.h>
 
 #include "policy/compiled.h"
 
@@ -197,6 +198,32 @@ static void test_bodies_that_cannot_be_read(void **state)
 	op.n_attrs = 0;
 	op.body_cut = true;
 	assert_true(block("\"json\":{\"$.a\":\"x\"}", &op));
+}
+
+/* A body made to be slow: half a million values, 60 levels deep, for a path with two deep steps. */
+static void test_bodies_cost_what_they_hold(void **state)
+{
+	enum { DEPTH = 60, VALUES = 400000 };
+	char *text = malloc(DEPTH * 6 + VALUES * 2 + DEPTH * 2 + 64);
+	struct op op = http_op();
+	struct timespec start, end;
+	size_t n = 0;
+
+	assert_non_null(text);
+	for (unsigned i = 0; i < DEPTH; i++)
+		n += (size_t)snprintf(text + n, 8, "%s", i % 2 ? "[" : "{\"a\":");
+	for (unsigned i = 0; i < VALUES; i++, n += 2)
+		memcpy(text + n, "1,", 2);
+	text[n++] = '2';
+	for (unsigned i = DEPTH; i-- > 0;)
+		text[n++] = i % 2 ? ']' : '}';
+	op.body = slice_of(text, n);
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	assert_false(block("\"json\":{\"$..a..b\":1}", &op));
+	assert_true(block("\"json\":{\"$..a..a..[400000]\":2}", &op));
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	assert_true(end.tv_sec - start.tv_sec < 5); /* milliseconds, but under sanitizers */
+	free(text);
 }
 
 static void test_body_is_wanted_where_it_is_asked_for(void **state)
@@ -753,6 +780,7 @@ int main(void)
 		T(test_bodies_by_path),
 		T(test_bodies_are_read_narrowly_too),
 		T(test_bodies_that_cannot_be_read),
+		T(test_bodies_cost_what_they_hold),
 		T(test_body_is_wanted_where_it_is_asked_for),
 		T(test_text_and_regex),
 		T(test_regex_of_objects_and_paths),
