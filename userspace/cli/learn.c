@@ -168,7 +168,6 @@ int learn_session(struct learn *l, const struct addr *dst, const char *protocol,
 	t = &l->targets[i];
 	if (fresh) {
 		t->addr = *dst;
-		t->alias = i;
 		t->protocol = strdup(protocol);
 		t->name = strdup(target);
 		if (!t->protocol || !t->name)
@@ -554,6 +553,7 @@ static int request_add(struct learn *l, struct learn_group *like, const struct o
 			r = value_add(g, &b);
 	}
 	buf_done(&b);
+	like->host = NULL; /* it ends with this call */
 	if (r == 0)
 		g->count++;
 	return r;

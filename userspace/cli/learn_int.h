@@ -35,7 +35,6 @@ struct learn_group {
 struct learn_target {
 	struct addr addr;
 	char *protocol, *name; /* name: of the target then */
-	size_t alias; /* the one that it is written as */
 	struct text_set hosts;
 	bool *confirmed; /* by index into hosts */
 };

@@ -34,10 +34,10 @@ struct writer {
 
 /* ---- targets --------------------------------------------------------------------------------- */
 
-static int by_place(const void *a, const void *b)
+static int by_place(const void *a, const void *b, void *ctx)
 {
-	const struct learn_target *x = *(struct learn_target *const *)a,
-				  *y = *(struct learn_target *const *)b;
+	const struct learn_target *all = ctx, *x = &all[*(const size_t *)a],
+				  *y = &all[*(const size_t *)b];
 	int r = strcmp(x->protocol, y->protocol);
 
 	if (r == 0)
@@ -111,27 +111,23 @@ static void target_name(const struct writer *w, const struct learn_target *t, ch
 
 static int text_order(const void *a, const void *b)
 {
-	return strcmp(json_string_value(*(json_t *const *)a),
-		      json_string_value(*(json_t *const *)b));
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* Sorted, each once. Takes the list. */
 static json_t *sorted(json_t *take)
 {
 	size_t n = json_array_size(take);
-	json_t **at = calloc(n + 1, sizeof(*at)), *list = json_array();
+	const char **at = calloc(n + 1, sizeof(*at));
+	json_t *list = at ? json_array() : NULL;
 
-	for (size_t i = 0; at && i < n; i++)
-		at[i] = json_array_get(take, i);
-	if (at)
+	for (size_t i = 0; list && i < n; i++)
+		at[i] = json_string_value(json_array_get(take, i));
+	if (list)
 		qsort(at, n, sizeof(*at), text_order);
-	for (size_t i = 0; at && i < n; i++)
-		if (i == 0 || strcmp(json_string_value(at[i]), json_string_value(at[i - 1])) != 0)
-			(void)json_array_append(list, at[i]);
-	if (!at) {
-		json_decref(list);
-		list = NULL;
-	}
+	for (size_t i = 0; list && i < n; i++)
+		if (i == 0 || strcmp(at[i], at[i - 1]) != 0)
+			(void)json_array_append_new(list, json_string(at[i]));
 	free(at);
 	json_decref(take);
 	return list;
@@ -159,7 +155,7 @@ static void hosts_add(json_t *list, const struct learn_target *t)
 static int targets_make(struct writer *w)
 {
 	size_t n = w->l->target_keys.n;
-	struct learn_target **order = calloc(n + 1, sizeof(struct learn_target *));
+	size_t *order = calloc(n + 1, sizeof(*order));
 
 	w->targets = calloc(n + 1, sizeof(*w->targets));
 	w->index = calloc(n + 1, sizeof(*w->index));
@@ -168,21 +164,22 @@ static int targets_make(struct writer *w)
 		return -ENOMEM;
 	}
 	for (size_t i = 0; i < n; i++)
-		order[i] = &w->l->targets[i];
-	qsort(order, n, sizeof(struct learn_target *), by_place);
+		order[i] = i;
+	qsort_r(order, n, sizeof(*order), by_place, w->l->targets);
 	for (size_t i = 0; i < n; i++) {
+		struct learn_target *t = &w->l->targets[order[i]];
 		size_t at = 0;
 
-		while (at < w->n_targets && !are_one(w->targets[at].from, order[i]))
+		while (at < w->n_targets && !are_one(w->targets[at].from, t))
 			at++;
 		if (at == w->n_targets) {
-			w->targets[at].from = order[i];
-			target_name(w, order[i], w->targets[at].name);
+			w->targets[at].from = t;
+			target_name(w, t, w->targets[at].name);
 			w->targets[at].hosts = json_array();
 			w->n_targets++;
 		}
-		hosts_add(w->targets[at].hosts, order[i]);
-		w->index[order[i] - w->l->targets] = at;
+		hosts_add(w->targets[at].hosts, t);
+		w->index[order[i]] = at;
 	}
 	free(order);
 	for (size_t i = 0; i < w->n_targets; i++) {
