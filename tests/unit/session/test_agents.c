@@ -165,6 +165,31 @@ static void test_without_a_matching_policy_nothing_is_allowed(void **state)
 	assert_null(agents_free(r));
 }
 
+static void test_changes_are_counted(void **state)
+{
+	uint64_t generation, detachments;
+	struct agents *r;
+
+	assert_int_equal(agents_new("boot", &r), 0);
+	generation = agents_generation(r);
+	detachments = agents_detachments(r);
+	assert_int_equal(agents_attach(r, 1, "/a", "c", NULL, 0, NULL), 0);
+	assert_true(agents_generation(r) > generation);
+	generation = agents_generation(r);
+	agents_set_policies(r, compile(by_glob));
+	assert_true(agents_generation(r) > generation);
+	generation = agents_generation(r);
+	/* Looking is no change, nor is a path that becomes known. */
+	assert_string_equal(policy_name(policy_of(r, 1, "c")), "shared");
+	agents_resolved(r, 5, "/a/b");
+	assert_true(agents_generation(r) == generation);
+	assert_true(agents_detachments(r) == detachments);
+	assert_int_equal(agents_detach(r, 1), 0);
+	assert_true(agents_generation(r) > generation);
+	assert_true(agents_detachments(r) > detachments);
+	assert_null(agents_free(r));
+}
+
 static void test_cgroups_without_end_are_forgotten_not_attached_ones(void **state)
 {
 	struct agents *r;
@@ -210,6 +235,7 @@ int main(void)
 		cmocka_unit_test(test_an_agent_outlives_its_registry_entry),
 		cmocka_unit_test(test_targets_by_address_and_by_name),
 		cmocka_unit_test(test_without_a_matching_policy_nothing_is_allowed),
+		cmocka_unit_test(test_changes_are_counted),
 		cmocka_unit_test(test_cgroups_without_end_are_forgotten_not_attached_ones),
 		cmocka_unit_test(test_without_memory),
 	};
