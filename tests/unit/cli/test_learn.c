@@ -10,6 +10,7 @@
 
 #include "cli/learn.h"
 #include "cli/policy_ops.h"
+#include "support/alloc.h"
 
 enum { TEXT_MAX = 1024 * 1024 };
 
@@ -369,6 +370,49 @@ static void test_unchecked_hosts(void **state)
 	learn_free(l);
 }
 
+/* -ENOMEM wherever memory is out, and nothing is left behind. */
+static int learn_some(void *ctx)
+{
+	const struct identity who = { .cgroup_path = "/a/b" }, other = { .cgroup_path = "/a/c" };
+	const struct op_object o[] = { { "table", SLICE("t"), OP_READ } };
+	const struct op op = { .protocol = "postgres",
+			       .verb = SLICE("SELECT"),
+			       .effects = OP_READ,
+			       .objects = o,
+			       .n_objects = 1 },
+			bare = { .protocol = "postgres",
+				 .verb = SLICE("SELECT"),
+				 .effects = OP_READ,
+				 .text = SLICE("SELECT 1") };
+	struct addr a = address(&seen[0]);
+	struct learn_counts n;
+	struct learn *l = NULL;
+	struct buf text;
+	size_t t;
+	int r = learn_new(&l);
+
+	buf_init(&text, TEXT_MAX);
+	if (r == 0)
+		r = learn_session(l, &a, "postgres", "db", &who, &t);
+	if (r == 0)
+		r = learn_session(l, &a, "postgres", "db", &other, &t);
+	if (r == 0)
+		r = MIN(learn_op(l, t, &op), 0);
+	if (r == 0)
+		r = MIN(learn_op(l, t, &bare), 0);
+	if (r == 0)
+		r = learn_write(l, "x", &text, &n);
+	buf_done(&text);
+	learn_free(l);
+	assert_true(r == 0 || r == -ENOMEM);
+	return r;
+}
+
+static void test_memory_runs_out(void **state)
+{
+	alloc_fail_each(learn_some, NULL, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -380,6 +424,7 @@ int main(void)
 		cmocka_unit_test(test_hostile_names),
 		cmocka_unit_test(test_what_cannot_be_said_is_counted),
 		cmocka_unit_test(test_unchecked_hosts),
+		cmocka_unit_test(test_memory_runs_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
