@@ -173,7 +173,7 @@ static void test_changes_are_counted(void **state)
 	assert_int_equal(agents_new("boot", &r), 0);
 	generation = agents_generation(r);
 	detachments = agents_detachments(r);
-	assert_int_equal(agents_attach(r, 1, "/a", "c", NULL, 0, NULL), 0);
+	assert_int_equal(agents_attach(r, 1, "/agents/a", "c", NULL, 0, NULL), 0);
 	assert_true(agents_generation(r) > generation);
 	generation = agents_generation(r);
 	agents_set_policies(r, compile(by_glob));
@@ -181,7 +181,7 @@ static void test_changes_are_counted(void **state)
 	generation = agents_generation(r);
 	/* Looking is no change, nor is a path that becomes known. */
 	assert_string_equal(policy_name(policy_of(r, 1, "c")), "shared");
-	agents_resolved(r, 5, "/a/b");
+	agents_resolved(r, 5, "/agents/a/b");
 	assert_true(agents_generation(r) == generation);
 	assert_true(agents_detachments(r) == detachments);
 	assert_int_equal(agents_detach(r, 1), 0);
