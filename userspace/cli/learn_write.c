@@ -291,9 +291,9 @@ static int rules_make(struct writer *w)
 	w->rules = calloc(n + 1, sizeof(*w->rules));
 	if (!w->rules)
 		return -ENOMEM;
-	for (; w->n_rules < n; w->n_rules++) {
+	while (w->n_rules < n) {
 		const struct learn_group *g = &w->l->groups[w->n_rules];
-		struct out_rule *rule = &w->rules[w->n_rules];
+		struct out_rule *rule = &w->rules[w->n_rules++];
 
 		*rule = (struct out_rule){ .target = &w->targets[w->index[g->target]],
 					   .like = g,
