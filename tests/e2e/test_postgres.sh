@@ -171,6 +171,8 @@ if through_weir; then
 	like "$(store sessions --rule no-drop | head -1 | jq -r .target)" '^db$' \
 		"the store finds the sessions by the rule that refused"
 	is "$(store sessions --verdict block | jq -r .protocol | sort -u)" postgres "and by verdict"
+	run_agent psql -XAtc 'select 17' > /dev/null 2>&1
+	is "$(store sessions | head -1 | jq -r .state)" ended "the last session of a command ended by itself"
 	like "$(PGPORT=$(free_port) agent_psql -c 'select 1')" 'FATAL:.*no-target' \
 		"a port that no target names is refused, natively"
 fi

@@ -81,6 +81,15 @@ bool sock_is_closed(int fd)
 	       info.tcpi_state == TCP_CLOSE;
 }
 
+bool sock_peer_ended(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+	       info.tcpi_state == TCP_CLOSE_WAIT;
+}
+
 ssize_t sock_read(int fd, void *buf, size_t len)
 {
 	ssize_t n;

@@ -22,6 +22,8 @@ int sock_error(int fd) __must_check;
 
 /* Reset by its peer: another connection may have the same addresses and ports already. */
 bool sock_is_closed(int fd);
+/* True when the peer has sent its end, read or not, and we have not sent ours. */
+bool sock_peer_ended(int fd);
 /* As recv(2) and send(2): bytes, 0 at the end, -EAGAIN, or what else went wrong. */
 ssize_t sock_read(int fd, void *buf, size_t len) __must_check;
 ssize_t sock_write(int fd, struct slice data) __must_check;

@@ -308,6 +308,12 @@ void session_check_agent(struct session *s)
 	session_run(s); /* a note is to be committed */
 	if (!s->detached)
 		return;
+	/* Its client is gone as well, as when a command of `weir run` has ended: what it said last is
+	 * read, nothing of it passes, and the session ends as it would have; or with the timer. */
+	if (s->stage == SESSION_RUN && s->connected && sock_peer_ended(s->client.watch.fd)) {
+		loop_timer_set(&s->worker->timers_short, &s->timer, s->worker->mono_ns);
+		return;
+	}
 	set_end(s, STORE_SESSION_REFUSED, "%s", why);
 	if (s->stage == SESSION_RUN)
 		abort_session(s, 403, why);
@@ -925,7 +931,9 @@ void session_timeout(struct session *s)
 		session_close(s, STORE_SESSION_REFUSED, "no protocol could be told in time");
 		break;
 	case SESSION_RUN:
-		if (!s->target) {
+		if (s->detached) {
+			session_close(s, STORE_SESSION_REFUSED, "its cgroup is no longer attached");
+		} else if (!s->target) {
 			session_close(s, STORE_SESSION_REFUSED, "refused, and quiet since");
 		} else if (!s->connected && !s->dial_error) {
 			s->dial_error = -ETIMEDOUT;

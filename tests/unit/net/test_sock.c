@@ -7,7 +7,8 @@
 
 #include "net/sock.h"
 
-/* A connection that was reset before it was accepted is told from one that lives, data or not. */
+/* A connection that was reset before it was accepted is told from one that lives, data or not; one
+ * whose client has sent its end from both. */
 static void test_closed(void **state)
 {
 	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -28,9 +29,13 @@ static void test_closed(void **state)
 		fd = sock_accept(l, &peer, &local);
 		assert_true(fd >= 0);
 		assert_int_equal(sock_is_closed(fd), reset);
+		assert_false(sock_peer_ended(fd));
+		if (!reset) {
+			close(c); /* its end is there at once on loopback; the byte before is still unread */
+			assert_true(sock_peer_ended(fd));
+			assert_false(sock_is_closed(fd));
+		}
 		close(fd);
-		if (!reset)
-			close(c);
 	}
 	close(l);
 }
