@@ -27,6 +27,15 @@ cat > "$tmp/policy.d/users.json" << JSON
 { "name": "a-user", "agents": [ {"cgroup": "/**", "uid": 65534} ], "targets": [ $target ],
   "rules": [ { "id": "nobody", "verdict": "block", "when": {"protocol": "http"} } ] }
 JSON
+wget=$(realpath "$(command -v wget)")
+cat > "$tmp/policy.d/programs.json" << JSON
+{ "name": "a-program", "agents": [ {"cgroup": "/**", "exe": "$wget"} ], "targets": [ $target ],
+  "rules": [ { "id": "not-wget", "verdict": "block", "when": {"protocol": "http"} } ] }
+JSON
+cat > "$tmp/policy.d/images.json" << JSON
+{ "name": "a-image", "agents": [ {"cgroup": "/**", "image": "old/*"} ], "targets": [ $target ],
+  "rules": [ { "id": "old-image", "verdict": "block", "when": {"protocol": "http"} } ] }
+JSON
 start_weir "$tmp/policy.d"
 codes() {
 	run_agent curl -sS -m 30 -o /dev/null -w '%{http_code} ' "$@" | sed 's/ *$//'
@@ -54,7 +63,15 @@ like "$(codes "$api/pay/1" -o /dev/null "$api/pay/2" -o /dev/null "$api/pay/3")"
 is "$(codes "$api/echo" -d x)" 200 "a policy for another user is none of root's"
 is "$(run_agent setpriv --reuid=65534 --clear-groups curl -sS -m 30 -o /dev/null -w '%{http_code}' "$api/echo" -d x)" \
 	403 "… and holds for that user"
+like "$(run_agent wget -nv -O /dev/null "$api/echo" 2>&1)" '403' "a policy for a program holds for it"
 if through_weir; then
+	like "$("$weir" sessions --rule not-wget --json | jq -r .exe)" "^$wget" "… whose path is in the store"
+	make_cgroup
+	ok "a cgroup with an image is attached" "$weir" attach --image old/app:1 --container app "$cgroup_path"
+	is "$(in_cgroup curl -sS -m 30 -o /dev/null -w '%{http_code}' "$api/echo" -d x)" 403 \
+		"a policy for an image holds for it"
+	is "$("$weir" sessions --rule old-image --json | jq -r .image)" "old/app:1" "… which is in the store"
+	ok "… and is detached" "$weir" detach "$cgroup_path"
 	at_least "$("$weir" sessions --rule risky --json | wc -l)" 1 "the store finds what a risk refused"
 	at_least "$("$weir" sessions --rule nobody --json | wc -l)" 1 "… and what a user's policy did"
 fi

@@ -5,12 +5,13 @@
 #include "cli/client.h"
 #include "daemon/cgroup.h"
 
-enum { OPT_POLICY = 256, OPT_LABEL, OPT_CONTAINER, OPT_SOCKET, OPT_JSON };
+enum { OPT_POLICY = 256, OPT_LABEL, OPT_CONTAINER, OPT_IMAGE, OPT_SOCKET, OPT_JSON };
 
 static const struct option options[] = {
 	{ "policy", required_argument, NULL, OPT_POLICY },
 	{ "label", required_argument, NULL, OPT_LABEL },
 	{ "container", required_argument, NULL, OPT_CONTAINER },
+	{ "image", required_argument, NULL, OPT_IMAGE },
 	{ "socket", required_argument, NULL, OPT_SOCKET },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "help", no_argument, NULL, 'h' },
@@ -18,7 +19,7 @@ static const struct option options[] = {
 };
 
 struct args {
-	const char *socket, *policy, *container;
+	const char *socket, *policy, *container, *image;
 	json_t *labels;
 	bool json;
 	char cgroup[CGROUP_PATH_MAX];
@@ -31,11 +32,13 @@ static int parse(const struct cli_command *cmd, bool attach, int argc, char **ar
 
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (!attach && (c == OPT_POLICY || c == OPT_LABEL || c == OPT_CONTAINER))
+		if (!attach && (c == OPT_POLICY || c == OPT_LABEL || c == OPT_CONTAINER ||
+				c == OPT_IMAGE))
 			return cli_usage(cmd, "this option belongs to attach");
 		switch (c) {
 		case OPT_POLICY: a->policy = optarg; break;
 		case OPT_CONTAINER: a->container = optarg; break;
+		case OPT_IMAGE: a->image = optarg; break;
 		case OPT_SOCKET: a->socket = optarg; break;
 		case OPT_JSON: a->json = true; break;
 		case OPT_LABEL:
@@ -82,10 +85,11 @@ static int attach(const struct cli_command *cmd, int argc, char **argv)
 	if (r == CLI_OK && a.policy)
 		r = client_policy(a.policy, &policy);
 	if (r == CLI_OK) {
-		request = json_pack("{ss,ss,ss*,sO,sO*}", "command", "attach", "cgroup", a.cgroup,
-				    "container", a.container, "labels", a.labels, "policy", policy);
+		request = json_pack("{ss,ss,ss*,ss*,sO,sO*}", "command", "attach", "cgroup",
+				    a.cgroup, "container", a.container, "image", a.image, "labels",
+				    a.labels, "policy", policy);
 		r = request ? client_call(cli_socket_path(a.socket), request, &answer)
-			    : cli_fail(CLI_NO, "cgroup and container must be UTF-8");
+			    : cli_fail(CLI_NO, "cgroup, container and image must be UTF-8");
 	}
 	json_decref(a.labels);
 	json_decref(policy);
@@ -109,7 +113,7 @@ static int detach(const struct cli_command *cmd, int argc, char **argv)
 
 const struct cli_command cli_cmd_attach = {
 	.name = "attach",
-	.args = "CGROUP [--policy FILE] [--label K=V]… [--container NAME] [--json]",
+	.args = "CGROUP [--policy FILE] [--label K=V]… [--container NAME] [--image NAME] [--json]",
 	.summary = "put a cgroup, and all below it, behind Weir",
 	.help = "CGROUP is a path within the v2 hierarchy (/agents.slice/a) or in the file system\n"
 		"(/sys/fs/cgroup/agents.slice/a). New connections of its processes go through Weir "
@@ -122,6 +126,7 @@ const struct cli_command cli_cmd_attach = {
 		"                    without, that of the daemon's policies which matches best\n"
 		"  --label K=V       a label, for policies and for searching; may be repeated\n"
 		"  --container NAME  the container's name\n"
+		"  --image NAME      the image it was made from\n"
 		"  --socket PATH     the daemon's control socket\n"
 		"  --json            answer as JSON\n"
 		"\n"

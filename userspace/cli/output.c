@@ -461,6 +461,7 @@ json_t *out_json_session(const struct store_session *s)
 	set(o, "boot_id", json_str(id->boot_id));
 	set(o, "runtime", json_str(id->runtime));
 	set(o, "container", json_str(id->container));
+	set(o, "image", json_str(id->image));
 	set(o, "pod", json_str(id->pod));
 	set(o, "labels", labels);
 	set(o, "pid", json_u64(id->pid));

@@ -64,6 +64,8 @@ static const char *check(const json_t *doc)
 		return "\"cgroup\" must be a path within the v2 hierarchy";
 	if (!get_text(doc, "container", CONTAINER_MAX))
 		return "\"container\" must be a short string";
+	if (json_object_get(doc, "image") && !get_text(doc, "image", CONTAINER_MAX))
+		return "\"image\" must be a short string";
 	if (policy) {
 		const json_t *text = json_object_get(policy, "text");
 
@@ -97,7 +99,7 @@ static int attached_make(json_t *take_doc, __u64 cgroup_id, __u64 since_ns, stru
 int attached_new(const json_t *request, __u64 cgroup_id, __u64 since_ns, struct attached **ret,
 		 const char **reterr)
 {
-	static const char *const keys[] = { "cgroup", "container", "labels", "policy" };
+	static const char *const keys[] = { "cgroup", "container", "image", "labels", "policy" };
 	const char *problem = check(request);
 	json_t *doc;
 
@@ -146,7 +148,7 @@ const char *attached_path(const struct attached *a)
 int attached_to_msg(const struct attached *a, struct ipc_msg *m)
 {
 	const json_t *policy = json_object_get(a->doc, "policy");
-	const char *key, *container;
+	const char *key, *container, *image;
 	json_t *v;
 	int r;
 
@@ -156,6 +158,9 @@ int attached_to_msg(const struct attached *a, struct ipc_msg *m)
 	r = ipc_msg_put(m, attached_path(a));
 	if (r == 0)
 		r = ipc_msg_put(m, container ? container : "");
+	image = json_string_value(json_object_get(a->doc, "image"));
+	if (r == 0)
+		r = ipc_msg_put(m, image ? image : "");
 	json_object_foreach(json_object_get(a->doc, "labels"), key, v) {
 		if (r == 0)
 			r = ipc_msg_put(m, key);

@@ -79,6 +79,8 @@ static bool type_known(__u32 type)
 	case IPC_STOP:
 	case IPC_ACK:
 	case IPC_RESOLVE:
+	case IPC_EXE:
+	case IPC_EXE_IS:
 	case IPC_ANSWER:
 	case IPC_APPROVALS:
 	case IPC_HELD:

@@ -32,8 +32,8 @@ enum ipc_type {
 	IPC_POLICIES,	/* * fds: bundle of the daemon's own policies; replaces the former snapshot. The
 			   ACK names each behind an empty message: name, hash in hex, mode. Its status is -EINVAL with the policy error's text when it does not compile;
 			   the former stays */
-	IPC_AGENT,	/* * cgroup_id is attached from now on. strings: path, container, then label
-			   key, value pairs. fds: none, or a bundle: policies of this agent alone, which
+	IPC_AGENT,	/* * cgroup_id is attached from now on. strings: path, container, image,
+			   then label key, value pairs. fds: none, or a bundle: policies of this agent alone, which
 			   count in place of the daemon's; they must hold exactly one policy that
 			   is then used whatever its "agents" say */
 	IPC_AGENT_GONE, /* * cgroup_id is no longer attached */
@@ -51,6 +51,8 @@ enum ipc_type {
 			   ACK: -ENOENT, -ENOTUNIQ; or a sealed memfd with a JSON object a line, at most
 			   IPC_LIST_MAX bytes, and stats[0]: how many wait in all */
 
+	IPC_EXE_IS,	/* answers IPC_EXE (same request). status 0 and strings: path; or -ENOENT */
+
 	/* Proxy to warden. */
 	IPC_ACK = 64,	/* status: 0 or negative errno; strings: message for people, may be empty */
 	IPC_RESOLVE,	/* which path has cgroup_id? */
@@ -59,6 +61,7 @@ enum ipc_type {
 			   most. stats: see ipc_held */
 	IPC_SETTLED,	/* it waits no more. strings: id, how ("approved", "denied", "expired", "gone"),
 			   who and reason (may be "") */
+	IPC_EXE,	/* which program is the process in status? Answered for processes of agents */
 
 	/* Warden to notifier, beside IPC_HELD and IPC_SETTLED, which are passed on: IPC_HELD then has a
 	   token for each webhook behind the id when answers are taken. */

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "daemon/peer.h"
 #include "daemon/spawn.h"
 #include "daemon/warden_int.h"
 
@@ -439,6 +440,40 @@ static void resolve(struct warden *w, const struct ipc_msg *m)
 		keeper_kill(w, "it asks and does not read");
 }
 
+/*
+ * The path of a process's program. Of processes in attached cgroups only: a proxy that was taken over
+ * learns nothing about others.
+ */
+static int program_path(struct warden *w, pid_t pid, char ret[IDENTITY_PATH_MAX])
+{
+	char link[64], cgroup[CGROUP_PATH_MAX];
+	ssize_t n;
+
+	if (pid <= 0 || process_cgroup(pid, cgroup) < 0 || !agents_cover(w, cgroup))
+		return -ENOENT;
+	(void)snprintf(link, sizeof(link), "/proc/%d/exe", (int)pid); /* fits by its size */
+	n = readlink(link, ret, IDENTITY_PATH_MAX - 1);
+	if (n <= 0)
+		return -ENOENT;
+	ret[n] = '\0';
+	/* By now the pid may be another's, and the answer with it. */
+	return process_cgroup(pid, cgroup) < 0 || !agents_cover(w, cgroup) ? -ENOENT : 0;
+}
+
+static void tell_program(struct warden *w, const struct ipc_msg *m)
+{
+	char path[IDENTITY_PATH_MAX];
+	int r = program_path(w, m->head.status, path);
+
+	ipc_msg_init(&msg_out, IPC_EXE_IS);
+	msg_out.head.request = m->head.request;
+	if (r == 0)
+		r = ipc_msg_put(&msg_out, path);
+	msg_out.head.status = r < 0 ? -ENOENT : 0;
+	if (ipc_send(w->proxy.sock, &msg_out) < 0)
+		keeper_kill(w, "it asks and does not read");
+}
+
 void keeper_readable(struct warden *w)
 {
 	struct epoll_event ev = { 0 };
@@ -462,6 +497,8 @@ void keeper_readable(struct warden *w)
 			acked(w, m); /* the one is a listing */
 		else if (fine && m->head.type == IPC_RESOLVE && m->head.payload_len == 0)
 			resolve(w, m);
+		else if (fine && m->head.type == IPC_EXE && m->head.payload_len == 0)
+			tell_program(w, m);
 		else if ((m->head.type != IPC_HELD || notify_held(w, m) < 0) &&
 			 (m->head.type != IPC_SETTLED || notify_settled(w, m) < 0))
 			r = -EBADMSG;

@@ -98,17 +98,15 @@ static bool same_process(const struct peer *p)
 	return p->started && start_time(p->pid) == p->started;
 }
 
-int peer_cgroup(const struct peer *p, char ret[CGROUP_PATH_MAX])
+int process_cgroup(pid_t pid, char ret[CGROUP_PATH_MAX])
 {
 	static const char deleted[] = " (deleted)";
 	_cleanup_(free_p) char *text = NULL;
 	char path[64], *line, *save = NULL;
 	size_t len;
 
-	if (!same_process(p))
-		return -ESRCH;
-	(void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)p->pid);
-	if (file_read(AT_FDCWD, path, PROC_FILE_MAX, &text, &len) < 0 || !same_process(p))
+	(void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)pid); /* fits by its size */
+	if (file_read(AT_FDCWD, path, PROC_FILE_MAX, &text, &len) < 0)
 		return -ESRCH;
 	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (strncmp(line, "0::/", 4) != 0)
@@ -120,4 +118,18 @@ int peer_cgroup(const struct peer *p, char ret[CGROUP_PATH_MAX])
 		return cgroup_path_clean(line + 3, ret) < 0 ? -ENOENT : 0;
 	}
 	return -ENOENT;
+}
+
+int peer_cgroup(const struct peer *p, char ret[CGROUP_PATH_MAX])
+{
+	char path[CGROUP_PATH_MAX];
+	int r;
+
+	if (!same_process(p))
+		return -ESRCH;
+	r = process_cgroup(p->pid, path);
+	if (r < 0 || !same_process(p))
+		return r < 0 ? r : -ESRCH;
+	memcpy(ret, path, sizeof(path));
+	return 0;
 }

@@ -26,4 +26,7 @@ bool peer_in_group(int sock, const struct peer *p, gid_t gid);
  */
 int peer_cgroup(const struct peer *p, char ret[CGROUP_PATH_MAX]) __must_check;
 
+/* The same of any process, as it is at this moment: whose pid it is by then the caller must know. */
+int process_cgroup(pid_t pid, char ret[CGROUP_PATH_MAX]) __must_check;
+
 #endif

@@ -15,6 +15,7 @@
 #include "daemon/holds.h"
 #include "daemon/ipc.h"
 #include "session/agents.h"
+#include "session/programs.h"
 #include "session/worker.h"
 #include "store/store.h"
 
@@ -42,6 +43,7 @@ struct proxy {
 	int ipc;
 	struct store *store;
 	struct agents *agents;
+	struct programs *programs;
 	struct approvals *approvals;
 	int flows_fd;
 	bool sync_each;
@@ -191,9 +193,12 @@ static int on_setup(struct proxy *p, struct ipc_msg *m)
 		log_warn("sessions of a proxy that died are closed as interrupted count=%d", r);
 	r = agents_new(boot_id, &p->agents);
 	if (r == 0)
+		r = programs_new(&p->programs);
+	if (r == 0)
 		r = approvals_new((m->head.flags & IPC_SETUP_NEWS) != 0, &p->approvals);
 	wc = (struct worker_config){
 		.agents = p->agents,
+		.programs = p->programs,
 		.store = p->store,
 		.approvals = p->approvals,
 		.flows_fd = p->flows_fd,
@@ -303,22 +308,23 @@ static int on_policies(struct proxy *p, struct ipc_msg *m, struct ipc_msg *ack, 
 static int on_agent(struct proxy *p, struct ipc_msg *m, char *message, size_t size)
 {
 	struct identity_label labels[IDENTITY_LABELS_MAX];
-	const char *path = ipc_msg_get(m, 0), *container = ipc_msg_get(m, 1), *key;
+	const char *path = ipc_msg_get(m, 0), *container = ipc_msg_get(m, 1);
+	const char *image = ipc_msg_get(m, 2), *key;
 	struct policy_set *own = NULL;
 	size_t n = 0;
 	int r = 0;
 
-	if (!p->agents || !path || !container)
+	if (!p->agents || !path || !container || !image)
 		return -EPROTO;
-	for (; n < IDENTITY_LABELS_MAX && (key = ipc_msg_get(m, 2 + 2 * n)); n++) {
-		labels[n] = (struct identity_label){ key, ipc_msg_get(m, 3 + 2 * n) };
+	for (; n < IDENTITY_LABELS_MAX && (key = ipc_msg_get(m, 3 + 2 * n)); n++) {
+		labels[n] = (struct identity_label){ key, ipc_msg_get(m, 4 + 2 * n) };
 		if (!labels[n].value)
 			return -EPROTO;
 	}
 	if (m->fds[0] >= 0)
 		r = compile_bundle(p, m->fds[0], &own, message, size);
 	if (r == 0)
-		r = agents_attach(p->agents, m->head.cgroup_id, path, container, labels, n, own);
+		r = agents_attach(p->agents, m->head.cgroup_id, path, container, image, labels, n, own);
 	if (r < 0)
 		(void)policy_set_unref(own); /* returns NULL */
 	return r;
@@ -342,6 +348,16 @@ static int on_agent_gone(struct proxy *p, const struct ipc_msg *m)
 	for (unsigned i = 0; r == 0 && i < p->n_workers; i++)
 		worker_wake(p->workers[i]);
 	return r;
+}
+
+static void on_exe_is(struct proxy *p, const struct ipc_msg *m)
+{
+	if (!p->programs)
+		return;
+	programs_told(p->programs, m->head.request,
+		      m->head.status == 0 ? ipc_msg_get(m, 0) : NULL);
+	for (unsigned i = 0; i < p->n_workers; i++)
+		worker_wake(p->workers[i]);
 }
 
 static void fill_stats(struct proxy *p, struct ipc_head *h)
@@ -390,6 +406,7 @@ static int handle(struct proxy *p, struct ipc_msg *m, struct ipc_msg *ack)
 				 : -EPROTO;
 		break;
 	case IPC_RESOLVED: on_resolved(p, m); return 0;
+	case IPC_EXE_IS: on_exe_is(p, m); return 0;
 	case IPC_STATUS:
 		fill_stats(p, &ack->head);
 		r = 0;
@@ -404,6 +421,24 @@ static int handle(struct proxy *p, struct ipc_msg *m, struct ipc_msg *ack)
 	r = r < 0 ? r : ipc_send(p->ipc, ack);
 	ipc_msg_done(ack);
 	return r;
+}
+
+static int ask_programs(struct proxy *p, struct ipc_msg *m)
+{
+	struct program_ask ask;
+
+	while (programs_wanted(p->programs, &ask)) {
+		int r;
+
+		ipc_msg_init(m, IPC_EXE);
+		m->head.request = ask.key;
+		m->head.cgroup_id = ask.cgroup_id;
+		m->head.status = (__s32)ask.pid;
+		r = ipc_send(p->ipc, m);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 static int ask_paths(struct proxy *p, struct ipc_msg *m)
@@ -431,13 +466,14 @@ static int serve(struct proxy *p)
 	if (!m)
 		return -ENOMEM;
 	while (r == 0 && !p->stopping) {
-		struct pollfd fds[3] = {
+		struct pollfd fds[4] = {
 			{ .fd = p->ipc, .events = POLLIN },
 			{ .fd = p->agents ? agents_wanted_fd(p->agents) : -1, .events = POLLIN },
 			{ .fd = p->approvals ? approvals_news_fd(p->approvals) : -1, .events = POLLIN },
+			{ .fd = p->programs ? programs_wanted_fd(p->programs) : -1, .events = POLLIN },
 		};
 
-		if (poll(fds, 3, -1) < 0) {
+		if (poll(fds, 4, -1) < 0) {
 			r = errno == EINTR ? 0 : -errno;
 			continue;
 		}
@@ -445,6 +481,8 @@ static int serve(struct proxy *p)
 			r = ask_paths(p, &m[0]);
 		if (r == 0 && fds[2].revents)
 			r = holds_news(p->approvals, p->ipc, &m[0]);
+		if (r == 0 && fds[3].revents)
+			r = ask_programs(p, &m[0]);
 		if (r < 0 || !fds[0].revents)
 			continue;
 		r = ipc_recv(p->ipc, &m[0]);
@@ -485,6 +523,7 @@ int proxy_main(int ipc_fd, uid_t uid, gid_t gid)
 		close_p(&p.listeners[i]);
 	if (names_done)
 		p.agents = agents_free(p.agents);
+	p.programs = programs_free(p.programs);
 	p.approvals = approvals_free(p.approvals);
 	p.store = store_close(p.store);
 	close_p(&p.flows_fd);

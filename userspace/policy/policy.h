@@ -71,6 +71,8 @@ const struct policy *policy_set_match(const struct policy_set *set, const struct
 
 /* Whether the answer depends on the user or program of a connection, not on its cgroup alone. */
 bool policy_set_per_connection(const struct policy_set *set);
+/* Whether any "agents" or "client" looks at the program, which it takes a look at /proc to know. */
+bool policy_set_wants_exe(const struct policy_set *set);
 
 const char *policy_name(const struct policy *p);
 enum policy_mode policy_get_mode(const struct policy *p);

@@ -371,6 +371,22 @@ bool policy_set_per_connection(const struct policy_set *set)
 	return false;
 }
 
+bool policy_set_wants_exe(const struct policy_set *set)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		const struct policy *p = set->policies[i];
+
+		for (size_t k = 0; k < p->agents.n; k++)
+			if (p->agents.at[k].exe.text.len)
+				return true;
+		for (size_t r = 0; r < p->n_rules; r++)
+			for (size_t k = 0; k < p->rules[r].clients.n; k++)
+				if (p->rules[r].clients.at[k].exe.text.len)
+					return true;
+	}
+	return false;
+}
+
 bool policy_wants_body(const struct policy *p)
 {
 	return p->wants_body;

@@ -28,6 +28,7 @@ struct known {
 	bool settled;	       /* agent is final until the next change */
 	bool attached;
 	char *container;       /* attached only, from here on */
+	char *image;
 	struct identity_label *labels;
 	size_t n_labels;
 	struct policy_set *own;
@@ -83,7 +84,7 @@ static int agent_new(struct agents *r, const struct known *self, const struct kn
 {
 	struct container_ref ref = container_from_path(slice_str(self->path));
 	size_t size = strlen(self->path) + sizeof(r->boot_id) + ref.id.len + ref.pod.len +
-		      strlen(top->container) + 8;
+		      strlen(top->container) + strlen(top->image) + 8;
 	struct identity_label *labels;
 	struct agent *a;
 	char *at;
@@ -111,7 +112,7 @@ static int agent_new(struct agents *r, const struct known *self, const struct kn
 		.boot_id = put(&at, slice_str(r->boot_id)),
 		.runtime = ref.runtime,
 		.container = put(&at, top->container[0] ? slice_str(top->container) : ref.id),
-		.image = "",
+		.image = put(&at, slice_str(top->image)),
 		.pod = put(&at, ref.pod),
 		.labels = labels,
 		.n_labels = top->n_labels,
@@ -122,10 +123,12 @@ static int agent_new(struct agents *r, const struct known *self, const struct kn
 	if (top->own) {
 		a->set = policy_set_ref(top->own);
 		a->policy = policy_set_at(top->own, 0);
+		a->wants_exe = policy_set_wants_exe(top->own);
 	} else if (r->set) {
 		a->set = policy_set_ref(r->set);
 		a->policy = policy_set_match(r->set, &a->id);
 		a->_per_connection = policy_set_per_connection(r->set);
+		a->wants_exe = policy_set_wants_exe(r->set);
 	}
 	*ret = a;
 	return 0;
@@ -157,8 +160,9 @@ static void known_clear_attachment(struct known *k)
 	}
 	free(k->labels);
 	free(k->container);
+	free(k->image);
 	k->labels = NULL;
-	k->container = NULL;
+	k->container = k->image = NULL;
 	k->n_labels = 0;
 	k->own = policy_set_unref(k->own);
 	k->attached = false;
@@ -327,8 +331,8 @@ static int dup_labels(struct known *k, const struct identity_label *labels, size
 }
 
 static int attach_locked(struct agents *r, uint64_t cgroup_id, const char *path,
-			 const char *container, const struct identity_label *labels, size_t n_labels,
-			 struct policy_set *own)
+			 const char *container, const char *image,
+			 const struct identity_label *labels, size_t n_labels, struct policy_set *own)
 {
 	struct known *old = known_find(r, cgroup_id), *k;
 	int err = known_add(r, cgroup_id, path, &k);
@@ -336,7 +340,8 @@ static int attach_locked(struct agents *r, uint64_t cgroup_id, const char *path,
 	if (err < 0)
 		return err;
 	k->container = strdup(container);
-	err = k->container ? dup_labels(k, labels, n_labels) : -ENOMEM;
+	k->image = strdup(image);
+	err = k->container && k->image ? dup_labels(k, labels, n_labels) : -ENOMEM;
 	if (err < 0) {
 		known_drop(r, k);
 		return err;
@@ -351,14 +356,14 @@ static int attach_locked(struct agents *r, uint64_t cgroup_id, const char *path,
 }
 
 int agents_attach(struct agents *r, uint64_t cgroup_id, const char *path, const char *container,
-		  const struct identity_label *labels, size_t n_labels, struct policy_set *own)
+		  const char *image, const struct identity_label *labels, size_t n_labels, struct policy_set *own)
 {
 	int err;
 
 	if (own && policy_set_count(own) != 1)
 		return -EINVAL;
 	lock_write(r);
-	err = attach_locked(r, cgroup_id, path, container, labels, n_labels, own);
+	err = attach_locked(r, cgroup_id, path, container, image, labels, n_labels, own);
 	unlock(r);
 	if (err == 0 && own)
 		agents_refresh_names(r);

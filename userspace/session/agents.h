@@ -21,6 +21,7 @@ struct agent {
 	const struct policy *policy; /* NULL: none matches, refuse everything */
 	unsigned _refs;
 	char *_mem;
+	bool wants_exe; /* its policies look at the program: see programs.h */
 	bool _per_connection; /* policies ask for more than the cgroup */
 	struct agent *_of; /* whose strings these are, when made for one connection */
 };
@@ -43,7 +44,7 @@ void agents_set_policies(struct agents *r, struct policy_set *take_set);
  * Adding the same cgroup again replaces. 0, -ENOMEM, -EINVAL for own with another number than one.
  */
 int agents_attach(struct agents *r, uint64_t cgroup_id, const char *path, const char *container,
-		  const struct identity_label *labels, size_t n_labels, struct policy_set *own)
+		  const char *image, const struct identity_label *labels, size_t n_labels, struct policy_set *own)
 	__must_check;
 /*
  * Count changes: of policies or attachments (what a lookup gave before may be another now), and of

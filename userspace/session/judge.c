@@ -53,7 +53,7 @@ static int note_policy(struct session *s)
 	return record_event(s, &ev);
 }
 
-static void take_identity(struct session *s)
+void judge_take_identity(struct session *s)
 {
 	struct identity id = s->rec.identity;
 
@@ -106,7 +106,7 @@ int judge_refresh(struct session *s)
 	s->agent = (agent_unref(s->agent), fresh);
 	s->target = t;
 	s->observed = fresh->policy && policy_get_mode(fresh->policy) == POLICY_OBSERVE;
-	take_identity(s);
+	judge_take_identity(s);
 	return note_policy(s);
 }
 

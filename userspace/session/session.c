@@ -12,6 +12,7 @@
 #include "bpfctl/bpfctl.h"
 #include "classes.h"
 #include "net/sock.h"
+#include "programs.h"
 
 enum {
 	SNIFF_READ = 4096,	    /* read at once while the protocol is not known */
@@ -89,6 +90,8 @@ void session_close(struct session *s, enum store_state state, const char *why)
 	side_close(s, &s->client, reset && s->stage != SESSION_LINGER);
 	side_close(s, &s->server, false);
 	loop_timer_clear(&s->timer);
+	if (s->program_key)
+		programs_forget(w->cfg.programs, s->program_key);
 	list_remove(&s->run);
 	list_remove(&s->all);
 	list_append(&w->dead, &s->all);
@@ -104,6 +107,7 @@ void session_free(struct session *s)
 		s->proto = s->class->free(s->proto);
 	s->agent = agent_unref(s->agent);
 	free(s->first_names);
+	free(s->exe);
 	buf_done(&s->client.held);
 	buf_done(&s->server.held);
 	free(s);
@@ -736,15 +740,10 @@ static void dial(struct session *s)
 static void begin(struct session *s)
 {
 	struct worker *w = s->worker;
-	struct identity id = s->rec.identity;
 	const struct policy *p = s->agent->policy;
 	int index;
 
-	s->rec.identity = s->agent->id;
-	s->rec.identity.pid = id.pid;
-	s->rec.identity.uid = id.uid;
-	s->rec.identity.comm = id.comm;
-	s->rec.identity.netns_cookie = id.netns_cookie;
+	judge_take_identity(s);
 	if (p) {
 		s->rec.policy = policy_name(p);
 		s->rec.policy_hash = policy_hash(p);
@@ -771,13 +770,42 @@ static void begin(struct session *s)
 	}
 }
 
+/* True: the agent's policies look at the program, and the answer is still to come. */
+static bool program_is_open(struct session *s)
+{
+	struct programs *programs = s->worker->cfg.programs;
+
+	if (s->program_known || !s->agent->wants_exe)
+		return false;
+	if (!s->program_key &&
+	    programs_ask(programs, s->rec.identity.pid, s->rec.identity.cgroup_id,
+			 &s->program_key) < 0) {
+		/* Too many questions at once: a program that is not known, which rules expect. */
+		s->program_known = true;
+		return false;
+	}
+	if (!programs_take(programs, s->program_key, &s->exe))
+		return true;
+	s->program_key = 0;
+	s->program_known = true;
+	s->rec.identity.exe = s->exe;
+	return false;
+}
+
 static void identify(struct session *s)
 {
+	bool known = s->program_known;
 	int r;
 
 	s->generation = agents_generation(s->worker->cfg.agents);
 	r = agents_lookup_connection(s->worker->cfg.agents, &s->rec.identity, &s->agent);
-	if (r == 0) {
+	if (r == 0 && program_is_open(s)) {
+		s->agent = agent_unref(s->agent);
+	} else if (r == 0 && s->program_known != known) {
+		/* Which policy it is may depend on it. */
+		s->agent = agent_unref(s->agent);
+		identify(s);
+	} else if (r == 0) {
 		begin(s);
 	} else if (r != -EAGAIN) {
 		__atomic_add_fetch(&s->worker->stats.no_policy, 1, __ATOMIC_RELAXED);

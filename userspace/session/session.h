@@ -72,6 +72,9 @@ struct session {
 	bool progress;	       /* a handler took bytes this turn */
 	bool client_was_clean; /* nothing for the client was pending when the turn began */
 	enum store_state end_state; /* what it will be when it is over */
+	uint64_t program_key; /* of the question which program it is; 0 = none */
+	bool program_known;
+	char *exe; /* rec.identity.exe points here once it is known */
 	char comm[WEIR_FLOW_COMM_LEN + 1];
 	char reason[160]; /* rec.reason points here once it is set */
 };
@@ -154,6 +157,8 @@ int record_text(struct session *s, enum store_event_type type, uint64_t op_id, c
 
 /* ---- judge.c: what a policy says of an operation ---------------------------------------------- */
 
+/* Makes the record s->agent's, keeping what belongs to the connection. */
+void judge_take_identity(struct session *s);
 /* Looks agent, policy and target up again if something changed. 0, or a negative errno after which the
  * session must end. */
 int judge_refresh(struct session *s) __must_check;

@@ -1,1 +1,1 @@
-SRCS += $(addprefix userspace/session/,agents.c approvals.c approvals_json.c classes.c container.c hold.c judge.c names.c record.c session.c worker.c)
+SRCS += $(addprefix userspace/session/,agents.c approvals.c approvals_json.c classes.c container.c hold.c judge.c names.c programs.c record.c session.c worker.c)

@@ -14,11 +14,13 @@
 
 #include "agents.h"
 #include "approvals.h"
+#include "programs.h"
 #include "proto.h"
 #include "store/store.h"
 
 struct worker_config {
 	struct agents *agents;	/* outlives the worker */
+	struct programs *programs; /* the same */
 	struct store *store;	/* outlives the worker */
 	struct approvals *approvals; /* outlives the worker; NULL: what is held is refused */
 	int flows_fd;		/* the BPF map of flow records */

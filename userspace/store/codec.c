@@ -49,6 +49,7 @@ enum session_tag {
 	S_ERRORS,
 	S_EVENTS,
 	S_REASON,
+	S_IMAGE,
 };
 
 enum event_tag {
@@ -155,7 +156,7 @@ size_t store_session_bound(const struct store_session *sess)
 
 	n += str_bound(id->cgroup_path) + str_bound(id->boot_id) + str_bound(id->runtime) +
 	     str_bound(id->container) + str_bound(id->pod) + str_bound(id->comm) +
-	     str_bound(id->exe) + str_bound(sess->target) + str_bound(sess->protocol) +
+	     str_bound(id->exe) + str_bound(id->image) + str_bound(sess->target) + str_bound(sess->protocol) +
 	     str_bound(sess->policy) + str_bound(sess->reason);
 	for (size_t i = 0; i < id->n_labels; i++)
 		n += str_bound(id->labels[i].key) + str_bound(id->labels[i].value);
@@ -208,6 +209,7 @@ size_t store_session_encode(const struct store_session *sess, uint8_t *out)
 	p = put_num(p, S_UID, id->uid);
 	p = put_str(p, S_COMM, id->comm);
 	p = put_str(p, S_EXE, id->exe);
+	p = put_str(p, S_IMAGE, id->image);
 	p = put_num(p, S_NETNS, id->netns_cookie);
 	p = put_addr(p, S_CLIENT, &sess->client);
 	p = put_addr(p, S_DST, &sess->dst);
@@ -456,6 +458,7 @@ static int session_field(struct store_session *s, unsigned tag, struct slice v, 
 	case S_UID: id->uid = get_u32(v); break;
 	case S_COMM: return get_str(v, a, &id->comm);
 	case S_EXE: return get_str(v, a, &id->exe);
+	case S_IMAGE: return get_str(v, a, &id->image);
 	case S_NETNS: id->netns_cookie = get_num(v); break;
 	case S_CLIENT: return get_addr(v, &s->client);
 	case S_DST: return get_addr(v, &s->dst);

@@ -30,7 +30,7 @@ static int teardown(void **state)
 }
 
 static const char request[] =
-	"{\"command\": \"attach\", \"cgroup\": \"/a/b\", \"container\": \"box\","
+	"{\"command\": \"attach\", \"cgroup\": \"/a/b\", \"container\": \"box\", \"image\": \"img:1\","
 	"\"labels\": {\"team\": \"billing\"},"
 	"\"policy\": {\"name\": \"p\", \"source\": \"p.json\", \"text\": \"{}\"}}";
 
@@ -56,9 +56,10 @@ static void check_msg(const struct attached *a)
 	assert_int_equal(msg.head.cgroup_id, 42);
 	assert_string_equal(ipc_msg_get(&msg, 0), "/a/b");
 	assert_string_equal(ipc_msg_get(&msg, 1), "box");
-	assert_string_equal(ipc_msg_get(&msg, 2), "team");
-	assert_string_equal(ipc_msg_get(&msg, 3), "billing");
-	assert_null(ipc_msg_get(&msg, 4));
+	assert_string_equal(ipc_msg_get(&msg, 2), "img:1");
+	assert_string_equal(ipc_msg_get(&msg, 3), "team");
+	assert_string_equal(ipc_msg_get(&msg, 4), "billing");
+	assert_null(ipc_msg_get(&msg, 5));
 	assert_int_equal(ipc_bundle_read(msg.fds[0], &src, &n, &mem), 0);
 	assert_int_equal(n, 1);
 	assert_string_equal(src[0].name, "p.json");

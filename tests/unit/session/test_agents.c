@@ -44,8 +44,8 @@ static void test_nearest_attached_cgroup_rules(void **state)
 
 	assert_int_equal(agents_new("boot", &r), 0);
 	agents_set_policies(r, compile(by_glob));
-	assert_int_equal(agents_attach(r, 10, "/agents", "outer", NULL, 0, NULL), 0);
-	assert_int_equal(agents_attach(r, 11, "/agents/inner", "inner", NULL, 0, compile(two_words)),
+	assert_int_equal(agents_attach(r, 10, "/agents", "outer", "", NULL, 0, NULL), 0);
+	assert_int_equal(agents_attach(r, 11, "/agents/inner", "inner", "", NULL, 0, compile(two_words)),
 			 0);
 	assert_string_equal(policy_name(policy_of(r, 10, "outer")), "shared");
 	assert_string_equal(policy_name(policy_of(r, 11, "inner")), "own");
@@ -83,7 +83,7 @@ static void test_policies_for_users(void **state)
 
 	assert_int_equal(agents_new("boot", &r), 0);
 	agents_set_policies(r, compile(by_uid));
-	assert_int_equal(agents_attach(r, 10, "/agents", "outer", NULL, 0, NULL), 0);
+	assert_int_equal(agents_attach(r, 10, "/agents", "outer", "", NULL, 0, NULL), 0);
 	assert_null(policy_of(r, 10, "outer")); /* of nobody in particular, root included */
 	assert_int_equal(agents_lookup_connection(r, &id, &a), 0);
 	assert_null(a->policy);
@@ -95,7 +95,7 @@ static void test_policies_for_users(void **state)
 	assert_string_equal(a->id.container, "outer"); /* outlives what it was made of */
 	assert_null(agent_unref(a));
 	/* One's own policy holds for all users. */
-	assert_int_equal(agents_attach(r, 10, "/agents", "", NULL, 0, compile(two_words)), 0);
+	assert_int_equal(agents_attach(r, 10, "/agents", "", "", NULL, 0, compile(two_words)), 0);
 	assert_int_equal(agents_lookup_connection(r, &id, &a), 0);
 	assert_string_equal(policy_name(a->policy), "own");
 	assert_null(agent_unref(a));
@@ -109,12 +109,13 @@ static void test_an_agent_outlives_its_registry_entry(void **state)
 	struct agent *a;
 
 	assert_int_equal(agents_new("boot", &r), 0);
-	assert_int_equal(agents_attach(r, 1, "/a", "c", labels, 1, compile(two_words)), 0);
+	assert_int_equal(agents_attach(r, 1, "/a", "c", "img:1", labels, 1, compile(two_words)), 0);
 	assert_int_equal(agents_lookup(r, 1, &a), 0);
 	assert_int_equal(agents_detach(r, 1), 0);
 	assert_null(agents_free(r));
 	assert_string_equal(policy_name(a->policy), "own");
 	assert_string_equal(a->id.labels[0].value, "billing");
+	assert_string_equal(a->id.image, "img:1");
 	assert_string_equal(a->id.boot_id, "boot");
 	assert_null(agent_unref(a));
 }
@@ -130,7 +131,7 @@ static void test_targets_by_address_and_by_name(void **state)
 		    port = addr_v4(htonl(0x0a010203), htons(81));
 
 	assert_int_equal(agents_new("boot", &r), 0);
-	assert_int_equal(agents_attach(r, 1, "/a", "", NULL, 0, compile(two_words)), 0);
+	assert_int_equal(agents_attach(r, 1, "/a", "", "", NULL, 0, compile(two_words)), 0);
 	assert_int_equal(agents_lookup(r, 1, &a), 0);
 	assert_string_equal(agents_target(r, a, &in)->name, "t");
 	assert_string_equal(agents_target(r, a, &local)->name, "t");
@@ -157,7 +158,7 @@ static void test_without_a_matching_policy_nothing_is_allowed(void **state)
 
 	assert_int_equal(agents_new("boot", &r), 0);
 	agents_set_policies(r, compile(by_glob));
-	assert_int_equal(agents_attach(r, 1, "/stranger", "", NULL, 0, NULL), 0);
+	assert_int_equal(agents_attach(r, 1, "/stranger", "", "", NULL, 0, NULL), 0);
 	assert_int_equal(agents_lookup(r, 1, &a), 0);
 	assert_null(a->policy);
 	assert_null(agents_target(r, a, &dst));
@@ -173,7 +174,7 @@ static void test_changes_are_counted(void **state)
 	assert_int_equal(agents_new("boot", &r), 0);
 	generation = agents_generation(r);
 	detachments = agents_detachments(r);
-	assert_int_equal(agents_attach(r, 1, "/agents/a", "c", NULL, 0, NULL), 0);
+	assert_int_equal(agents_attach(r, 1, "/agents/a", "c", "", NULL, 0, NULL), 0);
 	assert_true(agents_generation(r) > generation);
 	generation = agents_generation(r);
 	agents_set_policies(r, compile(by_glob));
@@ -195,7 +196,7 @@ static void test_cgroups_without_end_are_forgotten_not_attached_ones(void **stat
 	struct agents *r;
 
 	assert_int_equal(agents_new("boot", &r), 0);
-	assert_int_equal(agents_attach(r, 1, "/a", "kept", NULL, 0, compile(two_words)), 0);
+	assert_int_equal(agents_attach(r, 1, "/a", "kept", "", NULL, 0, compile(two_words)), 0);
 	for (uint64_t id = 100; id < 100 + 40000; id++)
 		agents_resolved(r, id, "/a/b");
 	assert_string_equal(policy_name(policy_of(r, 1, "kept")), "own");
@@ -211,7 +212,7 @@ static int attach_some(void *ctx)
 
 	if (err < 0)
 		return err;
-	err = agents_attach(r, 1, "/a", "c", labels, 2, NULL);
+	err = agents_attach(r, 1, "/a", "c", "", labels, 2, NULL);
 	if (err == 0)
 		err = agents_lookup(r, 1, &a);
 	if (err == 0)
