@@ -181,7 +181,11 @@ struct policy {
 	struct index index, scores;
 	struct policy_warning *warnings;
 	size_t n_warnings;
+	bool composed;
 };
+
+/* The text of the policy that several make together (heap, the caller frees it). 0 or -ENOMEM. */
+int policy_compose(const struct policy *const *members, size_t n, char **ret_text) __must_check;
 
 /* Target names in order, for looking them up while compiling. */
 struct target_name {

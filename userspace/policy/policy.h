@@ -64,8 +64,10 @@ const struct policy *policy_set_find(const struct policy_set *set, struct slice 
 
 /*
  * The policy for an identity by the "agents" of each: of those that match, the one whose pattern
- * names the deepest cgroup (most literal path components) wins, then the first by name. NULL when
- * none matches: the caller refuses everything.
+ * names the deepest cgroup (most literal path components) wins. Several that are equally near hold
+ * together, as one policy with the targets and rules of all ("a.b"), made when first asked for and
+ * kept with the set. NULL when none matches, or when they cannot hold together (more than the limits
+ * of one policy, or no memory): the caller refuses everything. Threads may ask at the same time.
  */
 const struct policy *policy_set_match(const struct policy_set *set, const struct identity *id);
 
@@ -80,6 +82,8 @@ enum policy_mode policy_get_mode(const struct policy *p);
 const uint8_t *policy_hash(const struct policy *p);
 /* The source text, to be kept in the store. */
 struct slice policy_text(const struct policy *p);
+/* Made of several by policy_set_match: its text stands in no file, keep it with the records. */
+bool policy_is_composed(const struct policy *p);
 
 /* Whether rules look into bodies: HTTP handlers then need a proto_limits.body_max. */
 bool policy_wants_body(const struct policy *p);

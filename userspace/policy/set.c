@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Compiling texts into a snapshot, and what can be asked of one. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,12 +9,21 @@
 #include "compiled.h"
 #include "json_place.h"
 
+enum { COMPOSED_MAX = 256 }; /* combinations; more than that refuse: agents without end */
+
 struct policy_set {
 	atomic_uint refs;
 	size_t n;
 	struct policy **policies; /* by name */
 	struct slice *names; /* borrowed from the policies */
 	size_t n_names;
+	/* Policies that hold together, by which they are: made while matching, guarded by lock. */
+	pthread_mutex_t lock;
+	struct composed {
+		size_t *members, n;
+		struct policy *policy; /* NULL: they cannot */
+	} composed[COMPOSED_MAX];
+	size_t n_composed;
 };
 
 static const struct load_key policy_keys[] = {
@@ -198,6 +208,11 @@ static struct policy_set *set_free(struct policy_set *set)
 {
 	for (size_t i = 0; i < set->n; i++)
 		(void)policy_free(set->policies[i]); /* returns NULL */
+	for (size_t i = 0; i < set->n_composed; i++) {
+		(void)policy_free(set->composed[i].policy); /* returns NULL */
+		free(set->composed[i].members);
+	}
+	(void)pthread_mutex_destroy(&set->lock); /* nobody can hold it any more */
 	free(set->policies);
 	free(set->names);
 	free(set);
@@ -287,6 +302,7 @@ int policy_set_compile(const struct policy_source *sources, size_t n, struct pol
 	if (!set)
 		return -ENOMEM;
 	atomic_init(&set->refs, 1);
+	(void)pthread_mutex_init(&set->lock, NULL); /* cannot fail with default attributes */
 	set->policies = calloc(n ? n : 1, sizeof(struct policy *));
 	if (!set->policies)
 		return -ENOMEM;
@@ -345,20 +361,75 @@ const struct policy *policy_set_find(const struct policy_set *set, struct slice 
 	return NULL;
 }
 
+/* Under the lock. NULL: they cannot hold together. */
+static const struct policy *compose(struct policy_set *set, const size_t *members, size_t n)
+{
+	_cleanup_(free_p) const struct policy **list = NULL;
+	_cleanup_(free_p) char *text = NULL;
+	struct policy_source source = { .name = "composed" };
+	struct composed *c;
+	struct policy_err err;
+
+	for (size_t i = 0; i < set->n_composed; i++)
+		if (set->composed[i].n == n &&
+		    memcmp(set->composed[i].members, members, n * sizeof(*members)) == 0)
+			return set->composed[i].policy;
+	if (set->n_composed == COMPOSED_MAX)
+		return NULL;
+	c = &set->composed[set->n_composed];
+	*c = (struct composed){ .members = calloc(n, sizeof(*members)), .n = n };
+	list = calloc(n, sizeof(const struct policy *));
+	if (!list || !c->members) {
+		free(c->members);
+		return NULL;
+	}
+	memcpy(c->members, members, n * sizeof(*members));
+	for (size_t i = 0; i < n; i++)
+		list[i] = set->policies[members[i]];
+	if (policy_compose(list, n, &text) == 0) {
+		source.json = slice_str(text);
+		if (policy_compile(&source, &c->policy, &err) < 0)
+			c->policy = NULL; /* more than one policy may have: remembered as such */
+		else
+			c->policy->composed = true;
+	}
+	set->n_composed++;
+	return c->policy;
+}
+
 const struct policy *policy_set_match(const struct policy_set *set, const struct identity *id)
 {
-	const struct policy *best = NULL;
+	/* What the set means never changes; which combinations were asked for is kept in it. */
+	struct policy_set *mutable = (struct policy_set *)(uintptr_t)set;
+	_cleanup_(free_p) size_t *members = NULL;
+	const struct policy *found;
 	int best_depth = -1;
+	size_t n = 0;
 
+	members = calloc(set->n ? set->n : 1, sizeof(*members));
+	if (!members)
+		return NULL;
 	for (size_t i = 0; i < set->n; i++) {
 		int depth = policy_agents_match(&set->policies[i]->agents, id);
 
-		if (depth > best_depth) {
-			best = set->policies[i];
-			best_depth = depth;
-		}
+		if (depth < 0 || depth < best_depth)
+			continue;
+		if (depth > best_depth)
+			n = 0;
+		best_depth = depth;
+		members[n++] = i;
 	}
-	return best;
+	if (n <= 1)
+		return n ? set->policies[members[0]] : NULL;
+	pthread_mutex_lock(&mutable->lock);
+	found = compose(mutable, members, n);
+	pthread_mutex_unlock(&mutable->lock);
+	return found;
+}
+
+bool policy_is_composed(const struct policy *p)
+{
+	return p->composed;
 }
 
 bool policy_set_per_connection(const struct policy_set *set)

@@ -53,6 +53,17 @@ static int note_policy(struct session *s)
 	return record_event(s, &ev);
 }
 
+void judge_keep_policy(struct session *s, const struct policy *p)
+{
+	struct worker *w = s->worker;
+
+	if (!policy_is_composed(p) || memcmp(w->kept_policy, policy_hash(p), 32) == 0)
+		return;
+	if (store_put_policy(w->cfg.store, policy_hash(p), policy_text(p)) < 0)
+		return; /* the next session tries again; its parts are in the store in any case */
+	memcpy(w->kept_policy, policy_hash(p), 32);
+}
+
 void judge_take_identity(struct session *s)
 {
 	struct identity id = s->rec.identity;
@@ -106,6 +117,8 @@ int judge_refresh(struct session *s)
 	s->agent = (agent_unref(s->agent), fresh);
 	s->target = t;
 	s->observed = fresh->policy && policy_get_mode(fresh->policy) == POLICY_OBSERVE;
+	if (fresh->policy)
+		judge_keep_policy(s, fresh->policy);
 	judge_take_identity(s);
 	return note_policy(s);
 }

@@ -745,6 +745,7 @@ static void begin(struct session *s)
 
 	judge_take_identity(s);
 	if (p) {
+		judge_keep_policy(s, p);
 		s->rec.policy = policy_name(p);
 		s->rec.policy_hash = policy_hash(p);
 		s->observed = s->rec.observed = policy_get_mode(p) == POLICY_OBSERVE;

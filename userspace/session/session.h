@@ -100,6 +100,7 @@ struct worker {
 	uint64_t mono_ns, real_ns; /* of this turn */
 	uint8_t *scratch;
 	struct worker_stats stats;
+	uint8_t kept_policy[32]; /* hash of the composed policy that was kept last */
 	uint64_t audit_second;
 	unsigned audit_count;
 	pthread_t thread;
@@ -157,6 +158,9 @@ int record_text(struct session *s, enum store_event_type type, uint64_t op_id, c
 
 /* ---- judge.c: what a policy says of an operation ---------------------------------------------- */
 
+/* A policy made of several stands in no file: its text goes into the store before anything that it
+ * judges. */
+void judge_keep_policy(struct session *s, const struct policy *p);
 /* Makes the record s->agent's, keeping what belongs to the connection. */
 void judge_take_identity(struct session *s);
 /* Looks agent, policy and target up again if something changed. 0, or a negative errno after which the

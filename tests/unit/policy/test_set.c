@@ -184,7 +184,7 @@ static void test_the_nearest_policy_wins(void **state)
 	assert_string_equal(matched(set, "/agents.slice/x/y", "", NULL), "slice");
 	assert_string_equal(matched(set, "/agents.slice/a", "", NULL), "deep");
 	assert_string_equal(matched(set, "/agents.slice/a/b/c", "orders-1", NULL), "deep");
-	assert_string_equal(matched(set, "/agents.slice/a/b", "", "billing"), "both");
+	assert_string_equal(matched(set, "/agents.slice/a/b", "", "billing"), "both.deep");
 	assert_string_equal(matched(set, "/other", "orders-1", NULL), "box");
 	assert_string_equal(matched(set, "/other", "", NULL), "none");
 	assert_string_equal(matched(set, "/agents.slicer", "", NULL), "none");
