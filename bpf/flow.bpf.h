@@ -32,9 +32,9 @@ struct weir_ip {
 };
 
 enum weir_socket {
-	WEIR_SOCKET_OTHER, /* datagrams and raw: not ours */
+	WEIR_SOCKET_OTHER,    /* datagrams and raw: not ours */
 	WEIR_SOCKET_REDIRECT, /* a byte stream that the proxy can accept */
-	WEIR_SOCKET_REFUSE, /* a connection that nothing of ours would see */
+	WEIR_SOCKET_REFUSE,   /* a connection that nothing of ours would see */
 };
 
 static inline enum weir_socket weir_socket_kind(__u32 type, __u32 protocol)
@@ -106,7 +106,7 @@ static inline struct weir_ip weir_ip_settle(const struct weir_ip *dst, const str
 
 enum weir_route {
 	WEIR_ROUTE_REDIRECT,
-	WEIR_ROUTE_PASS, /* already redirected by the program of another cgroup level */
+	WEIR_ROUTE_PASS,   /* already redirected by the program of another cgroup level */
 	WEIR_ROUTE_DIRECT, /* the agent dials the listener: refuse */
 };
 

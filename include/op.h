@@ -82,10 +82,10 @@ struct op_query {
 };
 
 struct op {
-	uint64_t id;		 /* unique and rising within one handler */
-	const char *protocol;	 /* static: "postgres", "http", "tcp" */
-	struct slice verb;	 /* upper case for SQL and HTTP: "DELETE", "GET"; "CONNECT" … */
-	uint32_t effects;	 /* OP_* bits, never 0 */
+	uint64_t id;          /* unique and rising within one handler */
+	const char *protocol; /* static: "postgres", "http", "tcp" */
+	struct slice verb;    /* upper case for SQL and HTTP: "DELETE", "GET"; "CONNECT" … */
+	uint32_t effects;     /* OP_* bits, never 0 */
 	const struct op_object *objects;
 	size_t n_objects;
 	const struct op_attr *attrs;
@@ -98,17 +98,17 @@ struct op {
 	size_t n_headers;
 	const struct op_query *queries;
 	size_t n_queries;
-	struct slice query;	 /* as sent, without the "?" */
+	struct slice query; /* as sent, without the "?" */
 	/* HTTP: the request's content without transfer and content codings, when it is JSON or a form
 	 * and proto_limits.body_max lets it be held. body_cut: there is one of that kind that cannot
 	 * be shown (too large, another coding); effects have OP_UNKNOWN then. */
 	struct slice body;
 	bool body_cut;
-	unsigned risk;		 /* of the operation's own; 0 from handlers */
-	struct slice text;	 /* as the client sent it; secrets (passwords) never appear */
-	struct slice norm;	 /* literals replaced; empty when the same as text */
-	uint64_t fingerprint;	 /* of norm (or text), equal over restarts; 0 = none */
-	bool text_cut;		 /* text was longer than proto_limits.text_max and is its head */
+	unsigned risk;        /* of the operation's own; 0 from handlers */
+	struct slice text;    /* as the client sent it; secrets (passwords) never appear */
+	struct slice norm;    /* literals replaced; empty when the same as text */
+	uint64_t fingerprint; /* of norm (or text), equal over restarts; 0 = none */
+	bool text_cut;        /* text was longer than proto_limits.text_max and is its head */
 };
 
 const struct op_attr *op_attr_find(const struct op *op, const char *key);
@@ -123,7 +123,7 @@ extern const char *const verdict_names[VERDICT_COUNT]; /* "allow", "hold", "bloc
 
 /* How a hold is to be answered. */
 struct verdict_hold {
-	unsigned count;	       /* different people who must approve, at least 1 */
+	unsigned count;        /* different people who must approve, at least 1 */
 	bool remember_session; /* the same fingerprint passes without asking to the session's end, */
 	uint64_t remember_ns;  /* or for so long; both 0: each operation is asked for */
 	uint64_t timeout_ns;   /* unanswered for so long it is denied */
@@ -137,7 +137,8 @@ struct verdict {
 	/* For people: the rule's message or one made for it; NULL = none. Same life as rule. */
 	const char *message;
 	unsigned risk; /* score of the operation, filled by policy_decide */
-	const struct verdict_hold *hold; /* kind is HOLD: never NULL from a policy; same life as rule */
+	const struct verdict_hold
+		*hold; /* kind is HOLD: never NULL from a policy; same life as rule */
 };
 
 #endif

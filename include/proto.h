@@ -35,26 +35,26 @@ enum proto_sniff { SNIFF_NO, SNIFF_YES, SNIFF_MORE };
 
 /* What one session may cost. Each limit names the attack that it stops. */
 struct proto_limits {
-	size_t head_max;     /* bytes of one HTTP head or startup packet: unbounded buffering */
-	size_t message_max;  /* bytes of one message that must be seen whole (a SQL text, a Bind):
+	size_t head_max;    /* bytes of one HTTP head or startup packet: unbounded buffering */
+	size_t message_max; /* bytes of one message that must be seen whole (a SQL text, a Bind):
 				declared lengths of 1 GiB */
-	size_t text_max;     /* bytes of op.text and of one parameter kept for the record */
-	size_t record_max;   /* bytes of DATA events per operation and direction: filling the disk */
-	size_t out_max;	     /* bytes of output a direction may pile up before feed stops taking
+	size_t text_max;    /* bytes of op.text and of one parameter kept for the record */
+	size_t record_max;  /* bytes of DATA events per operation and direction: filling the disk */
+	size_t out_max;     /* bytes of output a direction may pile up before feed stops taking
 				input: a peer that never reads */
-	unsigned queue_max;  /* operations begun and not answered: pipelining without end */
-	size_t body_max;     /* bytes of a request's body that is held back whole to be judged with
+	unsigned queue_max; /* operations begun and not answered: pipelining without end */
+	size_t body_max;    /* bytes of a request's body that is held back whole to be judged with
 				its operation: memory, and a client that waits for its own answer.
 				0: bodies are not looked at, which a driver says when no rule could
 				want them */
 };
-#define PROTO_LIMITS_DEFAULT                                                                       \
-	((struct proto_limits){ .head_max = 64 * 1024,                                             \
-				.message_max = 16 * 1024 * 1024,                                   \
-				.text_max = 64 * 1024,                                             \
-				.record_max = 64 * 1024,                                           \
-				.out_max = 256 * 1024,                                             \
-				.queue_max = 1024,                                                 \
+#define PROTO_LIMITS_DEFAULT                                     \
+	((struct proto_limits){ .head_max = 64 * 1024,           \
+				.message_max = 16 * 1024 * 1024, \
+				.text_max = 64 * 1024,           \
+				.record_max = 64 * 1024,         \
+				.out_max = 256 * 1024,           \
+				.queue_max = 1024,               \
 				.body_max = 1024 * 1024 })
 
 /* Whom the connection really goes to: what a client says about it is checked against this. */
@@ -73,12 +73,12 @@ struct parse_err {
 };
 
 enum proto_event_type {
-	PROTO_OP,     /* an operation: waits for decide(op.id) */
-	PROTO_DATA,   /* bytes that belong to operation op_id, for the record: a request body, rows, a
+	PROTO_OP,   /* an operation: waits for decide(op.id) */
+	PROTO_DATA, /* bytes that belong to operation op_id, for the record: a request body, rows, a
 			 response body. Decided already; cut off at limits.record_max. Consecutive DATA
 			 of one (op_id, dir) are pieces of one stream */
 	PROTO_RESULT, /* operation op_id is answered: attrs say how (status, tag, rows, bytes…) */
-	PROTO_NOTE,   /* a fact about the session for the record, as attrs: server version, a notice,
+	PROTO_NOTE, /* a fact about the session for the record, as attrs: server version, a notice,
 			 a parameter's new value, "op 7 was answered by an upgrade" */
 	PROTO_OPAQUE, /* what follows cannot be understood: waits for decide(op_id); allow relays raw
 			 bytes in both directions from here on, anything else ends the session. text
@@ -89,14 +89,14 @@ enum proto_event_type {
 /* Borrowed until the next call that changes the handler; an OP's op until its decide. */
 struct proto_event {
 	enum proto_event_type type;
-	uint64_t op_id;	      /* DATA, RESULT, OPAQUE; NOTE: 0 = the session as a whole */
-	const struct op *op;  /* OP */
-	enum dir dir;	      /* DATA */
-	struct slice data;    /* DATA */
-	const char *text;     /* OPAQUE, NOTE: static; what happened */
+	uint64_t op_id;              /* DATA, RESULT, OPAQUE; NOTE: 0 = the session as a whole */
+	const struct op *op;         /* OP */
+	enum dir dir;                /* DATA */
+	struct slice data;           /* DATA */
+	const char *text;            /* OPAQUE, NOTE: static; what happened */
 	const struct op_attr *attrs; /* RESULT, NOTE */
 	size_t n_attrs;
-	bool failed;	      /* RESULT: the server answered with an error */
+	bool failed; /* RESULT: the server answered with an error */
 };
 
 struct proto;

@@ -23,17 +23,17 @@
 struct weir_flow {
 	__u64 cgroup_id;    /* of the socket, not of the caller */
 	__u64 netns_cookie; /* of the socket */
-	__u64 time_ns;	    /* CLOCK_MONOTONIC at connect(2) */
+	__u64 time_ns;      /* CLOCK_MONOTONIC at connect(2) */
 	__u64 sock_cookie;  /* of the agent's socket; for MPTCP of its first subflow */
 	__u8 dst_ip[16];    /* network order; IPv4 as ::ffff:a.b.c.d whatever the family;
 			     * a wildcard as the loopback address it means */
-	__u32 pid;	    /* thread group id, initial pid namespace */
+	__u32 pid;          /* thread group id, initial pid namespace */
 	__u32 tid;
 	__u32 uid; /* initial user namespace */
 	__u32 gid;
 	__be16 dst_port;
-	__u16 family;	  /* of the agent's socket: WEIR_AF_* */
-	__u32 scope_id;	  /* IPv6 zone as the agent gave it; 0 = none */
+	__u16 family;                  /* of the agent's socket: WEIR_AF_* */
+	__u32 scope_id;                /* IPv6 zone as the agent gave it; 0 = none */
 	__u8 comm[WEIR_FLOW_COMM_LEN]; /* NUL-padded */
 };
 _Static_assert(sizeof(struct weir_flow) == 88, "struct weir_flow is part of the map ABI");
@@ -74,17 +74,17 @@ _Static_assert(sizeof(struct weir_listener_key) == 16, "struct weir_listener_key
 
 /* Index into the per-CPU array `counters`: one for every path that refuses, and one for success. */
 enum weir_counter {
-	WEIR_CNT_REDIRECTED,	/* connect(2) rewritten to a listener */
-	WEIR_CNT_NO_LISTENER,	/* refused: daemon down, or none in this netns */
-	WEIR_CNT_DIRECT,	/* refused: the agent dialled the listener itself */
-	WEIR_CNT_NO_STORAGE,	/* refused: no memory for the flow record */
-	WEIR_CNT_PROTOCOL,	/* refused: a stream socket that is neither TCP nor MPTCP, at connect or creation */
-	WEIR_CNT_FLOWS_FULL,	/* the flows map is full: the proxy will find no record and refuse */
-	WEIR_CNT_NO_FLOW,	/* sockops saw a connect without a record: the proxy will refuse */
-	WEIR_CNT_PUBLISHED,	/* flow records handed over */
-	WEIR_CNT_ABANDONED,	/* records taken back: the handshake never ended */
-	WEIR_CNT_SOURCE_ROUTE,	/* refused: the socket has a source route */
-	WEIR_CNT_DEVICE,	/* refused: the socket is bound to a device and cannot be freed of it */
+	WEIR_CNT_REDIRECTED,  /* connect(2) rewritten to a listener */
+	WEIR_CNT_NO_LISTENER, /* refused: daemon down, or none in this netns */
+	WEIR_CNT_DIRECT,      /* refused: the agent dialled the listener itself */
+	WEIR_CNT_NO_STORAGE,  /* refused: no memory for the flow record */
+	WEIR_CNT_PROTOCOL, /* refused: a stream socket that is neither TCP nor MPTCP, at connect or creation */
+	WEIR_CNT_FLOWS_FULL,   /* the flows map is full: the proxy will find no record and refuse */
+	WEIR_CNT_NO_FLOW,      /* sockops saw a connect without a record: the proxy will refuse */
+	WEIR_CNT_PUBLISHED,    /* flow records handed over */
+	WEIR_CNT_ABANDONED,    /* records taken back: the handshake never ended */
+	WEIR_CNT_SOURCE_ROUTE, /* refused: the socket has a source route */
+	WEIR_CNT_DEVICE, /* refused: the socket is bound to a device and cannot be freed of it */
 	WEIR_CNT_MAX
 };
 

@@ -216,8 +216,8 @@ static __attribute__((unused)) socklen_t sa(const char *ip, uint16_t port,
 struct dial {
 	const char *ip;
 	uint16_t port;
-	int protocol; /* of the socket */
-	const char *bound; /* to this address first */
+	int protocol;       /* of the socket */
+	const char *bound;  /* to this address first */
 	const char *device; /* SO_BINDTODEVICE */
 };
 

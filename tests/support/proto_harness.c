@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 enum {
-	WINDOW = 1 << 20, /* most bytes offered at once */
-	LOG_MAX = 32 << 20, /* address space of each of the harness's own buffers */
-	SHOW_MAX = 200, /* bytes of a string shown in the log */
+	WINDOW = 1 << 20,       /* most bytes offered at once */
+	LOG_MAX = 32 << 20,     /* address space of each of the harness's own buffers */
+	SHOW_MAX = 200,         /* bytes of a string shown in the log */
 	SPLIT_EVERY_MAX = 3000, /* scripts up to this size are cut at every byte */
-	OUT_SLACK = 16 * 1024, /* refusals and rewritten messages beyond out_max + head_max */
+	OUT_SLACK = 16 * 1024,  /* refusals and rewritten messages beyond out_max + head_max */
 };
 
 /* The handler's input ends where an unreadable page begins, so reading past it faults. */

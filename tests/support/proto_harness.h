@@ -71,26 +71,26 @@ struct harness_script {
 
 /* How a script is played. All zero: whole steps, verdicts at once, output drained at once. */
 struct harness_mode {
-	size_t split; /* one cut after that many bytes fed in all; 0 = none */
-	size_t chunk; /* pieces of that size; 0 = whole */
-	uint64_t seed; /* pieces of random size 1..17; 0 = off */
-	bool late; /* verdicts only when nothing else moves */
-	bool clogged; /* output is drained only when nothing else moves */
+	size_t split;       /* one cut after that many bytes fed in all; 0 = none */
+	size_t chunk;       /* pieces of that size; 0 = whole */
+	uint64_t seed;      /* pieces of random size 1..17; 0 = off */
+	bool late;          /* verdicts only when nothing else moves */
+	bool clogged;       /* output is drained only when nothing else moves */
 	unsigned undecided; /* this ordinal is never answered; 0 = none */
 };
 
 /* What came of it. */
 struct harness_run {
 	struct buf log;
-	struct buf out[2]; /* all output, by direction */
-	unsigned n_ops; /* OP and OPAQUE events seen */
-	size_t before[64]; /* bytes out to the server when ordinal i+1 appeared */
+	struct buf out[2];  /* all output, by direction */
+	unsigned n_ops;     /* OP and OPAQUE events seen */
+	size_t before[64];  /* bytes out to the server when ordinal i+1 appeared */
 	size_t peak_out[2]; /* largest undrained output */
-	int error; /* 0 or the sticky error */
+	int error;          /* 0 or the sticky error */
 	struct parse_err err;
-	bool ended; /* END was seen */
+	bool ended;     /* END was seen */
 	size_t left[2]; /* bytes never taken */
-	bool oom; /* create, feed, eof or decide said -ENOMEM */
+	bool oom;       /* create, feed, eof or decide said -ENOMEM */
 };
 
 void harness_run_init(struct harness_run *r);

@@ -12,12 +12,12 @@
  * cannot tell a policy apart by dialling ::ffff:10.0.0.1 in place of 10.0.0.1.
  */
 struct addr {
-	uint8_t ip[16];	  /* network order */
+	uint8_t ip[16];   /* network order */
 	uint16_t port_be; /* 0 = none */
 };
 
 struct addr_range {
-	uint8_t ip[16];	 /* host bits are zero */
+	uint8_t ip[16];  /* host bits are zero */
 	unsigned prefix; /* 0 to 128, counted in the mapped form */
 };
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 enum {
-	BUF_FIRST = 512,	    /* first allocation, bytes */
+	BUF_FIRST = 512,            /* first allocation, bytes */
 	BUF_KEEP_EMPTY = 16 * 1024, /* an empty buffer larger than this gives its memory back */
 };
 

@@ -33,7 +33,7 @@ char *clock_format(uint64_t realtime_ns, char out[CLOCK_TEXT_MAX])
 
 	if (!gmtime_r(&sec, &tm) || !strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm))
 		snprintf(date, sizeof(date), "0000-00-00T00:00:00"); /* fits by its size */
-	snprintf(out, CLOCK_TEXT_MAX, "%s.%06uZ", date, usec);	     /* fits by its size */
+	snprintf(out, CLOCK_TEXT_MAX, "%s.%06uZ", date, usec);       /* fits by its size */
 	return out;
 }
 
@@ -72,7 +72,8 @@ int clock_parse(const char *text, uint64_t now_ns, uint64_t *ret)
 
 		errno = 0;
 		sec = strtoull(text + 1, &end, 10);
-		if (errno || text[1] < '0' || text[1] > '9' || *end || sec > UINT64_MAX / NSEC_PER_SEC)
+		if (errno || text[1] < '0' || text[1] > '9' || *end ||
+		    sec > UINT64_MAX / NSEC_PER_SEC)
 			return -EINVAL;
 		*ret = sec * NSEC_PER_SEC;
 		return 0;

@@ -8,7 +8,7 @@ static inline uint8_t fold_byte(uint8_t c, enum glob_fold fold)
 
 struct star {
 	size_t pattern; /* where the pattern goes on behind the star */
-	size_t text;	/* where the text went on when the star was last tried */
+	size_t text;    /* where the text went on when the star was last tried */
 	bool seen;
 };
 
@@ -40,8 +40,9 @@ bool glob_match(struct slice pat, struct slice text, uint8_t sep, enum glob_fold
 		if (t == text.len) {
 			if (p == pat.len)
 				return true;
-		} else if (p < pat.len && ((pat.ptr[p] == '?' && text.ptr[t] != sep) ||
-					   fold_byte(pat.ptr[p], fold) == fold_byte(text.ptr[t], fold))) {
+		} else if (p < pat.len &&
+			   ((pat.ptr[p] == '?' && text.ptr[t] != sep) ||
+			    fold_byte(pat.ptr[p], fold) == fold_byte(text.ptr[t], fold))) {
 			p++;
 			t++;
 			continue;

@@ -56,8 +56,8 @@ static inline void list_take(struct list_node *from, struct list_node *to)
 }
 
 /* Walks the nodes; the current one may be removed inside of the loop. */
-#define list_foreach(node, head)                                                                   \
-	for (struct list_node *node = (head)->next, *next_##node = node->next; node != (head);     \
+#define list_foreach(node, head)                                                               \
+	for (struct list_node *node = (head)->next, *next_##node = node->next; node != (head); \
 	     node = next_##node, next_##node = node->next)
 
 #endif

@@ -16,10 +16,10 @@ enum log_level log_level_max(void);
 
 void log_write(enum log_level level, const char *fmt, ...) __printf_like(2, 3);
 
-#define log_at(level, ...)                                                                         \
-	do {                                                                                       \
-		if ((level) <= log_level_max())                                                    \
-			log_write(level, __VA_ARGS__);                                             \
+#define log_at(level, ...)                             \
+	do {                                           \
+		if ((level) <= log_level_max())        \
+			log_write(level, __VA_ARGS__); \
 	} while (0)
 #define log_error(...) log_at(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warn(...) log_at(LOG_LEVEL_WARN, __VA_ARGS__)

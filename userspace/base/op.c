@@ -3,9 +3,9 @@
 
 #include "compiler.h"
 
-const char *const op_effect_names[OP_EFFECT_COUNT] = { "read",	  "write", "delete",  "schema",
-						       "grant",	  "exec",  "file",    "network",
-						       "admin",	  "session", "unknown" };
+const char *const op_effect_names[OP_EFFECT_COUNT] = { "read",  "write",   "delete", "schema",
+						       "grant", "exec",    "file",   "network",
+						       "admin", "session", "unknown" };
 
 const char *const verdict_names[VERDICT_COUNT] = { "allow", "hold", "block" };
 

@@ -14,7 +14,7 @@
 
 struct slice {
 	const uint8_t *ptr; /* may be NULL when len is 0 */
-	size_t len;	    /* bytes */
+	size_t len;         /* bytes */
 };
 
 #define SLICE(literal) ((struct slice){ (const uint8_t *)("" literal), sizeof(literal) - 1 })
@@ -53,8 +53,8 @@ static inline bool slice_has_prefix(struct slice s, struct slice prefix)
 /* Everything from offset on; empty when offset lies at or past the end. */
 static inline struct slice slice_from(struct slice s, size_t offset)
 {
-	return offset >= s.len ? (struct slice){ s.ptr, 0 } :
-				 (struct slice){ s.ptr + offset, s.len - offset };
+	return offset >= s.len ? (struct slice){ s.ptr, 0 }
+			       : (struct slice){ s.ptr + offset, s.len - offset };
 }
 
 /* The first n bytes, or all of them when there are fewer. */

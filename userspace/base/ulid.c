@@ -78,7 +78,8 @@ int ulid_parse(struct slice text, struct ulid *ret)
 	for (size_t i = 0; i < text.len; i++) {
 		int d = digit(text.ptr[i]);
 
-		if (d < 0 || (i == 0 && d > 7)) /* 26 letters hold 130 bits; the top two must be 0 */
+		if (d < 0 ||
+		    (i == 0 && d > 7)) /* 26 letters hold 130 bits; the top two must be 0 */
 			return -EINVAL;
 		v = v << 5 | (unsigned)d;
 	}

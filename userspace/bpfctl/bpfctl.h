@@ -29,7 +29,7 @@ struct bpfctl_err {
 struct bpfctl_config {
 	const char *pin_dir; /* absolute; on a bpffs, or a directory on which one is mounted
 				  * (mode 0700). Made when missing, its parent is not. */
-	unsigned max_flows; /* entries of the flows map; 0 = 65536. A pinned map keeps its size. */
+	unsigned max_flows;  /* entries of the flows map; 0 = 65536. A pinned map keeps its size. */
 };
 
 /*

@@ -34,7 +34,7 @@ struct weir_bpf; /* the generated skeleton */
 
 struct bpfctl {
 	struct weir_bpf *skel;
-	int dir_fd; /* the pin directory, locked */
+	int dir_fd;             /* the pin directory, locked */
 	int prog_fds[HOOK_MAX]; /* owned by skel */
 	bool no_kread;
 	char dir[PIN_DIR_MAX];

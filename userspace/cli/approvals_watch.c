@@ -31,13 +31,13 @@ enum mode { MODE_LIST, MODE_ONE, MODE_REASON };
 
 struct screen {
 	const char *socket;
-	int fd; /* of the daemon; -1 = none */
-	json_t *answer; /* of "approvals" */
-	char selected[64]; /* id; "" = none */
+	int fd;               /* of the daemon; -1 = none */
+	json_t *answer;       /* of "approvals" */
+	char selected[64];    /* id; "" = none */
 	enum mode mode, back; /* back: where MODE_REASON came from */
-	char *all; /* MODE_ONE: the text */
-	unsigned top; /* MODE_ONE: first line shown */
-	bool allow; /* MODE_REASON */
+	char *all;            /* MODE_ONE: the text */
+	unsigned top;         /* MODE_ONE: first line shown */
+	bool allow;           /* MODE_REASON */
 	char reason[REASON_MAX + 1];
 	size_t reason_len;
 	char status[600];

@@ -32,8 +32,8 @@ static int parse(const struct cli_command *cmd, bool attach, int argc, char **ar
 
 	optind = 0;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (!attach && (c == OPT_POLICY || c == OPT_LABEL || c == OPT_CONTAINER ||
-				c == OPT_IMAGE))
+		if (!attach &&
+		    (c == OPT_POLICY || c == OPT_LABEL || c == OPT_CONTAINER || c == OPT_IMAGE))
 			return cli_usage(cmd, "this option belongs to attach");
 		switch (c) {
 		case OPT_POLICY: a->policy = optarg; break;

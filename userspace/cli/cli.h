@@ -12,7 +12,7 @@
 /* Exit status of every command (run exits as its command did). */
 enum cli_exit {
 	CLI_OK = 0,
-	CLI_NO = 1,	     /* the answer is no: a policy does not compile, nothing was found */
+	CLI_NO = 1, /* the answer is no: a policy does not compile, nothing was found */
 	CLI_USAGE = 2,
 	CLI_UNREACHABLE = 3, /* daemon or store cannot be reached */
 };

@@ -17,9 +17,9 @@ struct text_set {
 enum learn_form {
 	LEARN_OBJECTS, /* values: "kind:name" */
 	LEARN_SESSION, /* the session's own state only: no values */
-	LEARN_TEXT, /* values: regular expressions over the statement */
-	LEARN_PATHS, /* values: path globs; none = it had no path */
-	LEARN_ANY, /* opaque: no values */
+	LEARN_TEXT,    /* values: regular expressions over the statement */
+	LEARN_PATHS,   /* values: path globs; none = it had no path */
+	LEARN_ANY,     /* opaque: no values */
 };
 
 struct learn_group {
@@ -44,7 +44,7 @@ struct learn {
 	struct learn_target *targets;
 	struct learn_group *groups;
 	struct learn_counts counts;
-	char *agents; /* cgroup, or the part that all have in common */
+	char *agents;      /* cgroup, or the part that all have in common */
 	bool agents_below; /* it is that part */
 };
 

@@ -34,9 +34,9 @@ void out_lines(FILE *f, struct slice text, const char *indent, unsigned max_line
 
 enum { OUT_SHORT_MAX = 32 };
 char *out_duration(uint64_t ns,
-		   char out[OUT_SHORT_MAX]); /* "850us" "12ms" "3.4s" "2m05s" "4d02h" */
+		   char out[OUT_SHORT_MAX]);             /* "850us" "12ms" "3.4s" "2m05s" "4d02h" */
 char *out_size(uint64_t bytes, char out[OUT_SHORT_MAX]); /* "512" "1.2K" "3.4M" */
-char *out_time(uint64_t ns, char out[OUT_SHORT_MAX]); /* "2026-01-31 10:00:00", UTC */
+char *out_time(uint64_t ns, char out[OUT_SHORT_MAX]);    /* "2026-01-31 10:00:00", UTC */
 
 /* ---- tables --------------------------------------------------------------------------------- */
 
@@ -44,9 +44,9 @@ enum { OUT_COLUMNS_MAX = 12, OUT_ROWS = 256 };
 
 struct out_column {
 	const char *title;
-	bool right; /* aligned to the right */
-	bool flex; /* may be cut to make the table fit */
-	bool tail; /* when cut, its end is what stays: paths */
+	bool right;    /* aligned to the right */
+	bool flex;     /* may be cut to make the table fit */
+	bool tail;     /* when cut, its end is what stays: paths */
 	unsigned drop; /* not 0: left out where the table cannot fit otherwise, the highest first */
 };
 

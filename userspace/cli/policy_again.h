@@ -14,14 +14,14 @@
 
 /* What a policy asks for that records may lack. */
 struct policy_asks {
-	bool body; /* conditions on what is in a request's content … */
+	bool body;         /* conditions on what is in a request's content … */
 	bool body_permits; /* … of rules that allow */
 };
 
 struct policy_again {
 	struct policy_set *set;
 	const struct policy *one; /* used for all; NULL: each session's by its identity */
-	struct names *names; /* of the policies' hosts, as they resolve now */
+	struct names *names;      /* of the policies' hosts, as they resolve now */
 };
 
 /* Takes neither; both outlive it. */
@@ -30,10 +30,10 @@ void policy_again_done(struct policy_again *g);
 
 struct again_op {
 	const struct store_event *event; /* the record */
-	const struct op *op; /* as it was judged now */
-	struct verdict verdict; /* now; when cannot_tell the most restrictive that is possible */
+	const struct op *op;             /* as it was judged now */
+	struct verdict verdict;  /* now; when cannot_tell the most restrictive that is possible */
 	const char *cannot_tell; /* why not; NULL = the verdict is certain */
-	const struct policy *policy; /* NULL: none is for this agent */
+	const struct policy *policy;        /* NULL: none is for this agent */
 	const struct policy_target *target; /* NULL: the connection is refused */
 };
 
@@ -49,7 +49,7 @@ struct again_session {
 	struct policy_session counters;
 	struct store_events *events;
 	struct store_event event; /* the one at hand */
-	struct arena mem; /* of the operation at hand */
+	struct arena mem;         /* of the operation at hand */
 	struct buf body;
 	struct op op;
 };

@@ -23,9 +23,9 @@
 enum { POLICY_CASE_ITEMS = 64, POLICY_CASES_MAX = 16 * 1024 * 1024 /* bytes of a table */ };
 
 struct policy_case {
-	unsigned line; /* in the file, from 1 */
+	unsigned line;               /* in the file, from 1 */
 	const char *policy, *target; /* NULL = "-" */
-	const char *operation; /* as written; of facts "VERB effects" */
+	const char *operation;       /* as written; of facts "VERB effects" */
 	enum verdict_kind verdict;
 	const char *rule; /* NULL = "-" */
 	const struct op *ops;

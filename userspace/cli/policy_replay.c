@@ -213,7 +213,7 @@ int policy_replay_run(const struct cli_command *cmd, int argc, char **argv)
 		r = replay_all(&x, s);
 		policy_again_done(&x.again);
 	}
-	(void)store_close(s); /* returns NULL */
+	(void)store_close(s);        /* returns NULL */
 	(void)policy_set_unref(set); /* the same */
 	return r;
 }

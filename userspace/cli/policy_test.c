@@ -16,7 +16,7 @@
 struct tester {
 	bool json;
 	const char *policy_path; /* --policy */
-	const char *table; /* what is being read */
+	const char *table;       /* what is being read */
 	struct policy_set *set;
 	const struct policy *one;
 	unsigned passed, failed, wrong; /* wrong: cases that cannot be judged */

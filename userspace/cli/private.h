@@ -9,7 +9,7 @@
 #include "compiler.h"
 
 struct private_daemon {
-	pid_t pid; /* 0 = none */
+	pid_t pid;     /* 0 = none */
 	char dir[128]; /* its runtime directory */
 	char socket[160];
 	int log; /* what it says, in memory; -1 = goes to stderr */

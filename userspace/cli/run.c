@@ -58,7 +58,7 @@ struct run {
 	bool attached;
 	uid_t uid;
 	gid_t gid;
-	char user[256]; /* whose groups the command gets; "" = keep ours */
+	char user[256];  /* whose groups the command gets; "" = keep ours */
 	char home[4096]; /* of that user */
 	sigset_t old_mask;
 };
@@ -115,8 +115,8 @@ static int find_user(struct run *run)
 	run->gid = (gid_t)gid;
 	/* As the proxy's own user an agent could read the store and signal the proxy. */
 	if (uid == DAEMON_FALLBACK_ID || uid == DAEMON_NOTIFIER_FALLBACK_ID)
-		return cli_fail(EXIT_NOT_STARTED, "uid %u is the proxy's own: an agent must be another",
-				run->uid);
+		return cli_fail(EXIT_NOT_STARTED,
+				"uid %u is the proxy's own: an agent must be another", run->uid);
 	pw = getpwuid(run->uid);
 	if (pw &&
 	    (snprintf(run->user, sizeof(run->user), "%s", pw->pw_name) >= (int)sizeof(run->user) ||

@@ -22,7 +22,7 @@ struct attached {
 	__u64 since_ns; /* realtime */
 	json_t *doc; /* as in the file and in control requests: cgroup, container, labels, policy */
 	__u64 owner; /* control client to whose connection it is bound; 0 = none */
-	bool lost; /* no usable file: everything is refused until it is attached again */
+	bool lost;   /* no usable file: everything is refused until it is attached again */
 	bool ending; /* its owner is gone: killed, then detached */
 };
 

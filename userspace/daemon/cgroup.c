@@ -14,7 +14,7 @@
 #include "daemon/file.h"
 
 enum {
-	CGROUP_DEPTH_MAX = 64, /* of a tree that is to be removed or killed */
+	CGROUP_DEPTH_MAX = 64,             /* of a tree that is to be removed or killed */
 	CGROUP_FILE_MAX = 4 * 1024 * 1024, /* bytes of cgroup.procs: half a million processes */
 };
 

@@ -34,8 +34,7 @@ int daemon_config_init(struct daemon_config *c)
 	if (daemon_config_set(&c->store, DAEMON_STORE_DIR) == 0 &&
 	    daemon_config_set(&c->socket, DAEMON_RUNTIME_DIR "/weir.sock") == 0 &&
 	    daemon_config_set(&c->runtime_dir, DAEMON_RUNTIME_DIR) == 0 &&
-	    daemon_config_set(&c->user, "") == 0 &&
-	    daemon_config_set(&c->control_group, "") == 0)
+	    daemon_config_set(&c->user, "") == 0 && daemon_config_set(&c->control_group, "") == 0)
 		return 0;
 	daemon_config_done(c);
 	return -ENOMEM;
@@ -99,19 +98,20 @@ static int take_policies(struct daemon_config *c, const json_t *v, struct daemon
 	int r;
 
 	if (!json_is_array(v))
-		return config_fail(e, -EINVAL, "\"policies\" must be a list of files and directories");
+		return config_fail(e, -EINVAL,
+				   "\"policies\" must be a list of files and directories");
 	for (i = 0; i < c->n_policies; i++)
 		free(c->policies[i]);
 	c->n_policies = 0;
 	c->policies_given = true;
 	json_array_foreach(v, i, item) {
 		if (!json_is_string(item) || json_string_value(item)[0] != '/')
-			return config_fail(e, -EINVAL, "\"policies\": entry %zu is no absolute path",
-				    i + 1);
+			return config_fail(e, -EINVAL,
+					   "\"policies\": entry %zu is no absolute path", i + 1);
 		r = daemon_config_add_policy(c, json_string_value(item));
 		if (r < 0)
 			return config_fail(e, r, "\"policies\": %s",
-				    r == -EMSGSIZE ? "too many entries" : "out of memory");
+					   r == -EMSGSIZE ? "too many entries" : "out of memory");
 	}
 	return 0;
 }
@@ -130,7 +130,7 @@ static int take_record(struct daemon_config *c, const json_t *v, struct daemon_c
 			return config_fail(e, -EINVAL, "unknown key \"record.%s\"", key);
 		if (!s || (strcmp(s, "interval") != 0 && strcmp(s, "operation") != 0))
 			return config_fail(e, -EINVAL,
-				    "\"record.sync\" must be \"interval\" or \"operation\"");
+					   "\"record.sync\" must be \"interval\" or \"operation\"");
 		c->sync_each = strcmp(s, "operation") == 0;
 	}
 	return 0;
@@ -185,7 +185,7 @@ static int take(struct daemon_config *c, const char *key, const json_t *v,
 
 		if (!json_is_integer(v) || n < 1 || n > DAEMON_WORKERS_MAX)
 			return config_fail(e, -EINVAL, "\"workers\" must be a number from 1 to %d",
-				    DAEMON_WORKERS_MAX);
+					   DAEMON_WORKERS_MAX);
 		c->workers = (unsigned)n;
 		return 0;
 	}
@@ -213,7 +213,8 @@ int daemon_config_load(struct daemon_config *c, const char *path, struct daemon_
 		return config_fail(reterr, r, "%s: %s", path, strerror(-r));
 	root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &je);
 	if (!root)
-		return config_fail(reterr, -EINVAL, "%s:%d:%d: %s", path, je.line, je.column, je.text);
+		return config_fail(reterr, -EINVAL, "%s:%d:%d: %s", path, je.line, je.column,
+				   je.text);
 	if (!json_is_object(root))
 		r = config_fail(&why, -EINVAL, "must be a JSON object");
 	json_object_foreach(root, key, v) {

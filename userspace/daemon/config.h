@@ -14,7 +14,7 @@
 
 enum {
 	DAEMON_FILE_MAX = 1024 * 1024, /* bytes of the configuration file */
-	DAEMON_POLICIES_MAX = 256, /* files and directories that may be named */
+	DAEMON_POLICIES_MAX = 256,     /* files and directories that may be named */
 	DAEMON_WORKERS_MAX = 64,
 	/* The proxy's user where there is no "weir" in passwd: above what adduser and the usual
 	 * containers hand out, and in the one stretch below nobody (60578 to 61183) from which
@@ -39,19 +39,19 @@ struct daemon_config {
 	char *runtime_dir;
 	char *user; /* name or number; "" = "weir" if there is one, else DAEMON_FALLBACK_ID */
 	char *control_group; /* name or number; "" = the control socket is root's alone */
-	char **policies; /* files and directories; none = DAEMON_POLICY_DIR if it exists */
+	char **policies;     /* files and directories; none = DAEMON_POLICY_DIR if it exists */
 	unsigned n_policies;
 	bool policies_given; /* also when the list is empty */
-	unsigned workers; /* 1 to DAEMON_WORKERS_MAX */
-	bool sync_each; /* record.sync: "operation" */
+	unsigned workers;    /* 1 to DAEMON_WORKERS_MAX */
+	bool sync_each;      /* record.sync: "operation" */
 	bool debug;
 	bool detach_on_exit;
-	int ready_fd; /* gets a byte when all is up; -1 = none */
+	int ready_fd;                    /* gets a byte when all is up; -1 = none */
 	struct daemon_webhook *webhooks; /* n_webhooks of them */
 	unsigned n_webhooks;
 	/* "answers": where they are taken. NULL = nowhere. Without webhooks there are none. */
 	char *answers_socket;
-	char *answers_group; /* name or number of who may connect; "" = root's */
+	char *answers_group;   /* name or number of who may connect; "" = root's */
 	unsigned answers_mode; /* of the socket */
 };
 

@@ -319,13 +319,13 @@ void control_status(struct warden *w, __u64 client, const struct ipc_msg *m)
 					  json_integer((json_int_t)m->head.stats[i]));
 	control_answer(
 		w, client,
-		json_pack("{ss,si,sI,ss,ss,si,si,so*,so,so*,so,so*}", "version", WEIR_VERSION, "pid",
-			  (int)getpid(), "uptime_s",
+		json_pack("{ss,si,sI,ss,ss,si,si,so*,so,so*,so,so*}", "version", WEIR_VERSION,
+			  "pid", (int)getpid(), "uptime_s",
 			  (json_int_t)((clock_monotonic_ns() - w->started_ns) / NSEC_PER_SEC),
 			  "store", w->cfg->store, "runtime_dir", w->cfg->runtime_dir, "agents",
 			  (int)w->n_attached, "policy_files", (int)w->n_policies, "policies",
-			  loaded_map(w), "listeners", listener_list(w), "kernel", counter_map(w), "proxy", proxy, "notifier",
-			  notify_status(w)));
+			  loaded_map(w), "listeners", listener_list(w), "kernel", counter_map(w),
+			  "proxy", proxy, "notifier", notify_status(w)));
 }
 
 /* By who asks, and from where. */
@@ -343,8 +343,9 @@ static bool allowed(struct warden *w, struct client *c, const char *command)
 	/* An agent must not let itself pass, whoever it runs as. */
 	if (strcmp(command, "status") != 0 && strcmp(command, "agents") != 0 &&
 	    approvals_peer_inside(w, c)) {
-		log_warn("a command from inside of an agent was refused command=%.32s pid=%d uid=%u",
-			 command, (int)c->peer.pid, (unsigned)c->peer.uid);
+		log_warn(
+			"a command from inside of an agent was refused command=%.32s pid=%d uid=%u",
+			command, (int)c->peer.pid, (unsigned)c->peer.uid);
 		control_refuse(w, c->id, "not-allowed",
 			       "this cannot be done from inside of an attached cgroup");
 		return false;

@@ -47,7 +47,7 @@ int holds_answer(struct approvals *t, const struct ipc_msg *m, struct ipc_msg *a
 
 	if (!reason || copy(an.key, sizeof(an.key), key) < 0)
 		return -EPROTO;
-	(void)copy(an.who, sizeof(an.who), who); /* cut is fine: for people */
+	(void)copy(an.who, sizeof(an.who), who);          /* cut is fine: for people */
 	(void)copy(an.reason, sizeof(an.reason), reason); /* the same */
 	r = approvals_answer(t, id, &an, &state, full);
 	if (r == 0) {

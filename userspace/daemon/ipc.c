@@ -14,8 +14,8 @@
 
 enum {
 	BUNDLE_SOURCES_MAX = 4096, /* a list of empty policies that eats memory */
-	BUNDLE_NAME_MAX = 4096, /* bytes of one name, NUL included */
-	SEND_TIMEOUT_MS = 5000, /* a peer that stopped reading would stop us as well */
+	BUNDLE_NAME_MAX = 4096,    /* bytes of one name, NUL included */
+	SEND_TIMEOUT_MS = 5000,    /* a peer that stopped reading would stop us as well */
 };
 
 /* The bundle: this head, an entry for each source, then name NUL json NUL for each. */

@@ -26,52 +26,53 @@ enum {
 
 enum ipc_type {
 	/* Warden to proxy. Those marked * are answered with IPC_ACK carrying the same request. */
-	IPC_SETUP = 1,	/* * first. fds: flows map. strings: store directory, boot id.
+	IPC_SETUP = 1, /* * first. fds: flows map. strings: store directory, boot id.
 			   flags: worker count in bits 0-7, IPC_SETUP_* above. status: 0 */
-	IPC_LISTENER,	/* * fds: a listening socket (non-blocking). netns_cookie: of it */
-	IPC_POLICIES,	/* * fds: bundle of the daemon's own policies; replaces the former snapshot. The
+	IPC_LISTENER,  /* * fds: a listening socket (non-blocking). netns_cookie: of it */
+	IPC_POLICIES, /* * fds: bundle of the daemon's own policies; replaces the former snapshot. The
 			   ACK names each behind an empty message: name, hash in hex, mode. Its status is -EINVAL with the policy error's text when it does not compile;
 			   the former stays */
-	IPC_AGENT,	/* * cgroup_id is attached from now on. strings: path, container, image,
+	IPC_AGENT,    /* * cgroup_id is attached from now on. strings: path, container, image,
 			   then label key, value pairs. fds: none, or a bundle: policies of this agent alone, which
 			   count in place of the daemon's; they must hold exactly one policy that
 			   is then used whatever its "agents" say */
 	IPC_AGENT_GONE, /* * cgroup_id is no longer attached */
-	IPC_RESOLVED,	/* answers IPC_RESOLVE (same request). status 0 and strings: path; or -ENOENT */
-	IPC_STATUS,	/* * the ACK has stats */
-	IPC_STOP,	/* finish: close sessions, seal, sync, exit 0 */
-	IPC_ANSWER,	/* * somebody's word on an operation that waits. flags: IPC_ANSWER_ALLOW or 0.
+	IPC_RESOLVED, /* answers IPC_RESOLVE (same request). status 0 and strings: path; or -ENOENT */
+	IPC_STATUS,   /* * the ACK has stats */
+	IPC_STOP,     /* finish: close sessions, seal, sync, exit 0 */
+	IPC_ANSWER,   /* * somebody's word on an operation that waits. flags: IPC_ANSWER_ALLOW or 0.
 			   strings: its id, the answerer ("uid:1000", "webhook:NAME": two answers of one
 			   answerer count once), who (as the answerer says, for records; may be ""),
 			   reason (may be ""). stats: see ipc_answer. The ACK: 0 it counted, -ENOENT
 			   nothing waits under that id (any more), -EEXIST the answerer answered before,
 			   -ENOTUNIQ several ids begin so; with 0 the string is how it stands ("waiting",
 			   "approved" …), then follows the whole id */
-	IPC_APPROVALS,	/* * what waits? strings: none, or the beginning of an id: that one in full. The
+	IPC_APPROVALS, /* * what waits? strings: none, or the beginning of an id: that one in full. The
 			   ACK: -ENOENT, -ENOTUNIQ; or a sealed memfd with a JSON object a line, at most
 			   IPC_LIST_MAX bytes, and stats[0]: how many wait in all */
 
-	IPC_EXE_IS,	/* answers IPC_EXE (same request). status 0 and strings: path; or -ENOENT */
+	IPC_EXE_IS, /* answers IPC_EXE (same request). status 0 and strings: path; or -ENOENT */
 
 	/* Proxy to warden. */
-	IPC_ACK = 64,	/* status: 0 or negative errno; strings: message for people, may be empty */
-	IPC_RESOLVE,	/* which path has cgroup_id? */
-	IPC_HELD,	/* an operation waits. strings: its id (letters, digits, "-"; IPC_ID_MAX).
+	IPC_ACK = 64, /* status: 0 or negative errno; strings: message for people, may be empty */
+	IPC_RESOLVE,  /* which path has cgroup_id? */
+	IPC_HELD,     /* an operation waits. strings: its id (letters, digits, "-"; IPC_ID_MAX).
 			   fds: sealed memfd, one JSON object that describes it, IPC_JSON_MAX bytes at
 			   most. stats: see ipc_held */
-	IPC_SETTLED,	/* it waits no more. strings: id, how ("approved", "denied", "expired", "gone"),
+	IPC_SETTLED, /* it waits no more. strings: id, how ("approved", "denied", "expired", "gone"),
 			   who and reason (may be "") */
-	IPC_EXE,	/* which program is the process in status? Answered for processes of agents */
+	IPC_EXE,     /* which program is the process in status? Answered for processes of agents */
 
 	/* Warden to notifier, beside IPC_HELD and IPC_SETTLED, which are passed on: IPC_HELD then has a
 	   token for each webhook behind the id when answers are taken. */
-	IPC_WEBHOOK = 96, /* strings: name, URL. flags: IPC_WEBHOOK_*. fds: sealed memfd with the key for
+	IPC_WEBHOOK =
+		96, /* strings: name, URL. flags: IPC_WEBHOOK_*. fds: sealed memfd with the key for
 			     signatures, sealed memfd with certificates to trust (PEM) or none */
-	IPC_NOTIFY,	  /* * begin. fds: listening Unix socket for answers or none */
+	IPC_NOTIFY, /* * begin. fds: listening Unix socket for answers or none */
 
 	/* Notifier to warden. */
 	IPC_NOTIFY_STATS, /* stats: see ipc_notify_stat */
-	IPC_VOTE,	  /* * an answer came in. flags: IPC_VOTE_*. strings: id, token, who, reason. fds: the
+	IPC_VOTE, /* * an answer came in. flags: IPC_VOTE_*. strings: id, token, who, reason. fds: the
 			     connection that it came by. The ACK: -EACCES no such id or token, see
 			     IPC_ANSWER for the rest; strings: how it stands ("waiting", "approved" …) */
 };
@@ -88,13 +89,13 @@ enum {
 enum ipc_answer { IPC_ANSWER_UID, IPC_ANSWER_PID };
 enum ipc_held { IPC_HELD_DEADLINE_NS /* realtime */, IPC_HELD_COUNT };
 enum ipc_notify_stat {
-	IPC_NOTIFY_QUEUED,  /* deliveries that wait or are under way */
+	IPC_NOTIFY_QUEUED, /* deliveries that wait or are under way */
 	IPC_NOTIFY_SENT,
 	IPC_NOTIFY_RETRIED,
-	IPC_NOTIFY_FAILED,  /* given up or refused by the other side */
-	IPC_NOTIFY_DROPPED, /* the queue was full */
+	IPC_NOTIFY_FAILED,   /* given up or refused by the other side */
+	IPC_NOTIFY_DROPPED,  /* the queue was full */
 	IPC_NOTIFY_REQUESTS, /* on the answer socket */
-	IPC_NOTIFY_LIMITED, /* of these: too many, turned away */
+	IPC_NOTIFY_LIMITED,  /* of these: too many, turned away */
 	IPC_NOTIFY_STAT_COUNT,
 };
 enum {
@@ -115,8 +116,8 @@ enum ipc_stat {
 	IPC_STAT_SESSIONS_TOTAL,
 	IPC_STAT_OPS,
 	IPC_STAT_BLOCKED,
-	IPC_STAT_NO_FLOW,     /* accepted without a flow record: refused */
-	IPC_STAT_NO_POLICY,   /* refused: no policy or target */
+	IPC_STAT_NO_FLOW,   /* accepted without a flow record: refused */
+	IPC_STAT_NO_POLICY, /* refused: no policy or target */
 	IPC_STAT_STORE_ERRORS,
 	IPC_STAT_BYTES_TO_SERVER,
 	IPC_STAT_BYTES_TO_CLIENT,
@@ -145,7 +146,7 @@ _Static_assert(sizeof(struct ipc_head) == 176, "struct ipc_head is fixed");
 struct ipc_msg {
 	struct ipc_head head;
 	char payload[IPC_PAYLOAD_MAX]; /* payload_len bytes: strings, each with its NUL */
-	int fds[IPC_FDS_MAX];	       /* -1 where there is none; owned by the message's holder */
+	int fds[IPC_FDS_MAX];          /* -1 where there is none; owned by the message's holder */
 };
 
 /* Zeroed, with type set and no descriptors. */
@@ -181,7 +182,7 @@ ssize_t ipc_blob_read_into(int fd, void *out, size_t size) __must_check;
 int ipc_bundle_new(const struct policy_source *sources, size_t n) __must_check;
 /* Reads one: *ret_sources (n of them) and *ret_mem are the caller's to free; the sources point into
  * mem. 0, -EBADMSG, -EMSGSIZE over POLICY_TEXT_MAX in total, -ENOMEM. */
-int ipc_bundle_read(int fd, struct policy_source **ret_sources, size_t *ret_n, void **ret_mem)
-	__must_check;
+int ipc_bundle_read(int fd, struct policy_source **ret_sources, size_t *ret_n,
+		    void **ret_mem) __must_check;
 
 #endif

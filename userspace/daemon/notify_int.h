@@ -25,7 +25,7 @@ struct vote_pending {
 	struct list_node node;
 	__u64 client; /* names it in keeper_ask; of the ids that control connections have as well */
 	__u64 request; /* the notifier's */
-	__u64 epoch; /* the notifier's that asked */
+	__u64 epoch;   /* the notifier's that asked */
 };
 
 struct notifier {
@@ -39,9 +39,9 @@ struct notifier {
 	uid_t uid;
 	gid_t gid;
 	int keys[DAEMON_WEBHOOKS_MAX], cas[DAEMON_WEBHOOKS_MAX]; /* sealed memfds; -1 = none */
-	int answers; /* listening socket; -1 = none */
-	bool answers_bound; /* its file is ours to remove */
-	struct tokens *tokens; /* NULL = answers are not taken */
+	int answers;                                             /* listening socket; -1 = none */
+	bool answers_bound;                                      /* its file is ours to remove */
+	struct tokens *tokens;                                   /* NULL = answers are not taken */
 	struct list_node backlog;
 	unsigned n_backlog;
 	bool wants_out; /* EPOLLOUT is armed */

@@ -11,7 +11,7 @@ struct peer {
 	pid_t pid; /* in our pid namespace; 0 = not of it */
 	uid_t uid; /* all as they were when it connected */
 	gid_t gid;
-	int pidfd; /* -1: the kernel has none for peers (before 6.5) */
+	int pidfd;                  /* -1: the kernel has none for peers (before 6.5) */
 	unsigned long long started; /* of the process, in clock ticks since boot; 0 = not known */
 };
 

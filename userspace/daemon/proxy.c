@@ -22,9 +22,9 @@
 enum {
 	WORKERS_MAX = 64,
 	LISTENERS_MAX = 64,
-	FDS_RESERVED = 128,	 /* kept for the store, the loops and listeners */
-	INDEX_STEP = 4096,	 /* events a step */
-	INDEX_BUSY_MS = 10,	 /* so much is gathered in the journal before it goes on */
+	FDS_RESERVED = 128, /* kept for the store, the loops and listeners */
+	INDEX_STEP = 4096,  /* events a step */
+	INDEX_BUSY_MS = 10, /* so much is gathered in the journal before it goes on */
 	INDEX_IDLE_MS = 50,
 	SYNC_SECONDS = 1,
 	NAMES_SECONDS = 30,
@@ -149,7 +149,7 @@ static bool upkeep_stop(struct upkeep *u)
 	(void)pthread_cond_broadcast(&u->woken); /* cannot fail */
 	err = pthread_mutex_unlock(&u->lock);
 	assert(err == 0);
-	(void)pthread_join(u->index_thread, NULL); /* joinable, and joined once */
+	(void)pthread_join(u->index_thread, NULL);   /* joinable, and joined once */
 	(void)clock_gettime(CLOCK_REALTIME, &until); /* exists on every Linux */
 	until.tv_sec += NAMES_STOP_SECONDS;
 	return pthread_timedjoin_np(u->names_thread, NULL, &until) == 0;
@@ -203,7 +203,8 @@ static int on_setup(struct proxy *p, struct ipc_msg *m)
 		.approvals = p->approvals,
 		.flows_fd = p->flows_fd,
 		.limits = PROTO_LIMITS_DEFAULT,
-		.max_sessions = (fds > FDS_RESERVED * 2 ? fds - FDS_RESERVED : FDS_RESERVED) / 2 / n,
+		.max_sessions =
+			(fds > FDS_RESERVED * 2 ? fds - FDS_RESERVED : FDS_RESERVED) / 2 / n,
 	};
 	while (r == 0 && p->n_workers < n) {
 		r = worker_new(&wc, &p->workers[p->n_workers]);
@@ -228,7 +229,8 @@ static int on_listener(struct proxy *p, struct ipc_msg *m)
 }
 
 /* Compiles a bundle and keeps its texts in the store. On error `message` says what and where. */
-static int compile_bundle(struct proxy *p, int fd, struct policy_set **ret, char *message, size_t size)
+static int compile_bundle(struct proxy *p, int fd, struct policy_set **ret, char *message,
+			  size_t size)
 {
 	_cleanup_(free_p) struct policy_source *sources = NULL;
 	_cleanup_(free_p) void *mem = NULL;
@@ -252,7 +254,8 @@ static int compile_bundle(struct proxy *p, int fd, struct policy_set **ret, char
 		r = store_put_policy(p->store, policy_hash(pol), policy_text(pol));
 	}
 	if (r < 0) {
-		snprintf(message, size, "the store does not take the policy: %s", store_strerror(r));
+		snprintf(message, size, "the store does not take the policy: %s",
+			 store_strerror(r));
 		(void)policy_set_unref(set); /* returns NULL */
 		return r;
 	}
@@ -285,7 +288,7 @@ static void describe(const struct policy_set *set, struct ipc_msg *ack)
 			r = ipc_msg_put(ack, hex);
 		if (r == 0)
 			r = ipc_msg_put(ack, policy_get_mode(pol) == POLICY_OBSERVE ? "observe"
-										     : "enforce");
+										    : "enforce");
 	}
 }
 
@@ -324,7 +327,8 @@ static int on_agent(struct proxy *p, struct ipc_msg *m, char *message, size_t si
 	if (m->fds[0] >= 0)
 		r = compile_bundle(p, m->fds[0], &own, message, size);
 	if (r == 0)
-		r = agents_attach(p->agents, m->head.cgroup_id, path, container, image, labels, n, own);
+		r = agents_attach(p->agents, m->head.cgroup_id, path, container, image, labels, n,
+				  own);
 	if (r < 0)
 		(void)policy_set_unref(own); /* returns NULL */
 	return r;
@@ -354,8 +358,7 @@ static void on_exe_is(struct proxy *p, const struct ipc_msg *m)
 {
 	if (!p->programs)
 		return;
-	programs_told(p->programs, m->head.request,
-		      m->head.status == 0 ? ipc_msg_get(m, 0) : NULL);
+	programs_told(p->programs, m->head.request, m->head.status == 0 ? ipc_msg_get(m, 0) : NULL);
 	for (unsigned i = 0; i < p->n_workers; i++)
 		worker_wake(p->workers[i]);
 }
@@ -469,8 +472,10 @@ static int serve(struct proxy *p)
 		struct pollfd fds[4] = {
 			{ .fd = p->ipc, .events = POLLIN },
 			{ .fd = p->agents ? agents_wanted_fd(p->agents) : -1, .events = POLLIN },
-			{ .fd = p->approvals ? approvals_news_fd(p->approvals) : -1, .events = POLLIN },
-			{ .fd = p->programs ? programs_wanted_fd(p->programs) : -1, .events = POLLIN },
+			{ .fd = p->approvals ? approvals_news_fd(p->approvals) : -1,
+			  .events = POLLIN },
+			{ .fd = p->programs ? programs_wanted_fd(p->programs) : -1,
+			  .events = POLLIN },
 		};
 
 		if (poll(fds, 4, -1) < 0) {

@@ -37,7 +37,7 @@ enum source {
 #define SOURCE_TAG(kind, id) ((__u64)(kind) << 56 | (id))
 
 enum proxy_state {
-	PROXY_DOWN, /* to be started at next_start_ns */
+	PROXY_DOWN,     /* to be started at next_start_ns */
 	PROXY_STARTING, /* being told what there is */
 	PROXY_READY,
 	PROXY_STOPPING, /* was told to finish */
@@ -55,13 +55,13 @@ struct pending {
 	int policies; /* bundle that is offered; -1 = none */
 	unsigned n_policies;
 	__u64 begun_ns; /* of IPC_POLICIES: when reading the files began */
-	bool first; /* part of the proxy's start: its failure is the start's */
+	bool first;     /* part of the proxy's start: its failure is the start's */
 };
 
 struct proxy {
 	enum proxy_state state;
 	pid_t pid;
-	int sock; /* -1 = none */
+	int sock;    /* -1 = none */
 	__u64 epoch; /* id of sock in events */
 	__u64 started_ns, next_start_ns;
 	unsigned restarts, failures; /* failures: in a row, each soon after its start */
@@ -73,11 +73,11 @@ struct proxy {
 
 /* How the daemon's policies were last loaded. */
 struct loaded {
-	__u64 at_ns; /* realtime, of the last that was taken; 0 = none yet */
-	__u64 took_ns; /* from reading the files to the proxy's answer */
-	__u64 failed_ns; /* realtime, of the last try if it failed; 0 = it did not */
-	char error[1024]; /* why */
-	json_t *list; /* [{name, hash, mode}], as the proxy says; NULL = none yet */
+	__u64 at_ns;                /* realtime, of the last that was taken; 0 = none yet */
+	__u64 took_ns;              /* from reading the files to the proxy's answer */
+	__u64 failed_ns;            /* realtime, of the last try if it failed; 0 = it did not */
+	char error[1024];           /* why */
+	json_t *list;               /* [{name, hash, mode}], as the proxy says; NULL = none yet */
 	uint8_t digest[SHA256_LEN]; /* of the files that were offered last, taken or not */
 };
 
@@ -91,9 +91,9 @@ struct client {
 	struct buf in, out;
 	__u64 deadline_ns;
 	size_t scanned; /* bytes of `in` without a newline */
-	bool waiting; /* a request is being worked on: no further one is begun */
-	bool closing; /* after what is in out */
-	bool owner; /* agents are bound to this connection: no idle timeout */
+	bool waiting;   /* a request is being worked on: no further one is begun */
+	bool closing;   /* after what is in out */
+	bool owner;     /* agents are bound to this connection: no idle timeout */
 };
 
 struct warden {

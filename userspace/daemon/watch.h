@@ -31,7 +31,7 @@ struct watch {
 	int fd; /* readable when something happened; -1 = changes are not noticed */
 	struct watch_place *places;
 	unsigned n_places;
-	bool deaf; /* the kernel has no more watches for us, and that was said */
+	bool deaf;               /* the kernel has no more watches for us, and that was said */
 	__u64 first_ns, last_ns; /* of what happened since watch_take; first_ns 0 = nothing */
 };
 

@@ -30,7 +30,7 @@ enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_HANGUP = 4 };
 
 struct loop_ready {
 	struct loop_watch *watch; /* NULL: loop_wake was called */
-	unsigned what;		  /* LOOP_* */
+	unsigned what;            /* LOOP_* */
 };
 
 struct loop;
@@ -83,7 +83,7 @@ int loop_timers_wait_ms(const struct loop_timers *q, uint64_t now_ns, int limit)
  */
 struct loop_due {
 	uint64_t due_ns; /* CLOCK_MONOTONIC */
-	size_t _at; /* place in the heap, from 1; 0 = not set */
+	size_t _at;      /* place in the heap, from 1; 0 = not set */
 };
 
 struct loop_heap {

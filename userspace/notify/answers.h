@@ -17,9 +17,9 @@
 enum {
 	ANSWERS_BODY_MAX = 4096,
 	ANSWERS_CONNECTIONS_MAX = 64,
-	ANSWERS_WHO_MAX = 64, /* bytes, NUL included; what records hold of it */
+	ANSWERS_WHO_MAX = 64,     /* bytes, NUL included; what records hold of it */
 	ANSWERS_REASON_MAX = 512, /* bytes, NUL included */
-	ANSWERS_BURST = 20, /* requests that one uid has at once, */
+	ANSWERS_BURST = 20,       /* requests that one uid has at once, */
 	ANSWERS_PER_SECOND = 5, /* and gains: tokens are not guessed, the warden is not kept busy */
 };
 

@@ -12,7 +12,7 @@
 #include "base/sha256.h"
 
 enum {
-	BODY_MAX = 128 * 1024, /* bytes of one body */
+	BODY_MAX = 128 * 1024,  /* bytes of one body */
 	BODY_STRING_MAX = 8192, /* of one string in it; longer ones are cut, and "cut" says so */
 	BODY_SLACK_TEXT_MAX =
 		2000, /* of the operation's text in Slack's form; its own limit is 3000 */
@@ -22,14 +22,14 @@ enum {
 /* An operation begins to wait. */
 struct body_held {
 	const char *id;
-	const json_t *op; /* the object that describes it; its members are passed on */
+	const json_t *op;  /* the object that describes it; its members are passed on */
 	const char *token; /* to answer with; NULL = answers are not taken */
 };
 
 /* It waits no more. */
 struct body_settled {
 	const char *id;
-	const char *how; /* "approved", "denied", "expired", "gone" */
+	const char *how;          /* "approved", "denied", "expired", "gone" */
 	const char *who, *reason; /* "" = not told */
 };
 

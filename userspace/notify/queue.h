@@ -12,7 +12,7 @@
 #include "token.h"
 
 enum {
-	QUEUE_MAX = 4096, /* deliveries */
+	QUEUE_MAX = 4096,                   /* deliveries */
 	QUEUE_BYTES_MAX = 32 * 1024 * 1024, /* of bodies */
 	QUEUE_BUSY_MAX = 4, /* under way at once to one webhook: a slow one takes no more */
 	QUEUE_ATTEMPTS_MAX = 12,
@@ -29,12 +29,12 @@ struct delivery {
 	char id[TOKENS_ID_MAX]; /* of the operation */
 	char *body;
 	size_t len;
-	unsigned attempts; /* begun so far */
-	uint64_t next_ns; /* not before */
+	unsigned attempts;   /* begun so far */
+	uint64_t next_ns;    /* not before */
 	uint64_t expires_ns; /* no further attempt from then on */
-	bool busy; /* under way: stays where it is */
-	bool stale; /* settled meanwhile: no further attempt */
-	void *transfer; /* the sender's, while busy */
+	bool busy;           /* under way: stays where it is */
+	bool stale;          /* settled meanwhile: no further attempt */
+	void *transfer;      /* the sender's, while busy */
 };
 
 struct queue_stats {

@@ -15,7 +15,7 @@
 
 enum {
 	TOKEN_TEXT_MAX = 49, /* 192 random bits as hex, and the NUL */
-	TOKENS_ID_MAX = 64, /* of an operation's id, NUL included */
+	TOKENS_ID_MAX = 64,  /* of an operation's id, NUL included */
 	TOKENS_WEBHOOKS_MAX = 16,
 	TOKENS_OPS_MAX = 16384, /* as many as can be on hold, and then some: bounded memory */
 };

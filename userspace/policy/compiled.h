@@ -14,9 +14,9 @@ enum {
 	POLICY_OBJECTS_MAX = 4096, /* of one operation: judging costs objects times patterns */
 	POLICY_WARNINGS_MAX = 100,
 	VERBS_INDEXED = 64, /* different verbs that get a bit of their own */
-	VERB_MAX = 64, /* bytes */
+	VERB_MAX = 64,      /* bytes */
 	VERB_SLOTS = 128,
-	PREFIX_PARTS = 8, /* components of a path by which rules are found */
+	PREFIX_PARTS = 8,              /* components of a path by which rules are found */
 	TARGET_BITS_MAX = 1024 * 1024, /* 64-bit words spent on rules by target, at most */
 };
 
@@ -25,8 +25,8 @@ extern const char *const policy_protocol_names[PROTOCOL_COUNT];
 
 /* Whom something is for; what is not given is any. */
 struct agent {
-	struct slice cgroup; /* glob */
-	unsigned depth; /* literal components of it */
+	struct slice cgroup;                  /* glob */
+	unsigned depth;                       /* literal components of it */
 	struct pattern container, image, exe; /* no text: any */
 	struct agent_label {
 		const char *key;
@@ -59,14 +59,14 @@ struct target {
 	struct host *hosts;
 	size_t n_hosts;
 	struct port_range *ports;
-	size_t n_ports; /* 0 = any */
-	int fallback; /* enum verdict_kind, or -1: the policy's */
+	size_t n_ports;             /* 0 = any */
+	int fallback;               /* enum verdict_kind, or -1: the policy's */
 	const char *rule, *message; /* of the fallback's verdict */
 };
 
 /* A fact that is found by a key: an attribute, a query's or header's value, a value in a body. */
 struct keyed_cond {
-	struct slice key; /* NUL-terminated */
+	struct slice key;      /* NUL-terminated */
 	struct json_path path; /* "json" */
 	struct pattern_list values;
 };
@@ -88,23 +88,23 @@ struct meter {
 struct rule {
 	const char *id, *message;
 	enum verdict_kind verdict;
-	bool decides; /* has a verdict; else it only adds to the risk */
+	bool decides;  /* has a verdict; else it only adds to the risk */
 	uint8_t meter; /* 1 + index into policy.meters; 0 = none */
 	unsigned risk; /* what it adds */
 	struct verdict_hold hold;
-	uint32_t protocols; /* bits 1 << enum protocol; 0 = any */
+	uint32_t protocols;       /* bits 1 << enum protocol; 0 = any */
 	uint32_t effects, access; /* OP_* bits; 0 = any */
-	uint64_t verb_bits; /* of the indexed ones */
+	uint64_t verb_bits;       /* of the indexed ones */
 	struct slice *verbs;
-	size_t n_verbs; /* 0 = any */
+	size_t n_verbs;    /* 0 = any */
 	uint32_t *targets; /* indices, rising */
 	size_t n_targets;
 	struct pattern_list objects, paths, hosts, texts;
 	struct keyed_list attrs, queries, headers, bodies;
 	struct agent_list clients;
-	uint64_t size_min, size_max; /* bytes of content or text; 0, UINT64_MAX = any */
+	uint64_t size_min, size_max;         /* bytes of content or text; 0, UINT64_MAX = any */
 	uint64_t risk_min, session_risk_min; /* 0 = any */
-	uint32_t place; /* index into the document's list */
+	uint32_t place;                      /* index into the document's list */
 };
 
 /* "functions" of a policy, by name. */
@@ -138,15 +138,15 @@ enum found_by {
 /* Sets of rules as bits, `words` long each. Bit i is rules[i]. */
 struct index {
 	size_t words;
-	bool scores; /* of the rules that add to the risk; else of those with a verdict */
-	bool any; /* has rules at all */
-	uint64_t *general; /* found by no posting */
+	bool scores;        /* of the rules that add to the risk; else of those with a verdict */
+	bool any;           /* has rules at all */
+	uint64_t *general;  /* found by no posting */
 	uint64_t *path_all; /* with a condition on the path */
 	uint64_t *protocol[PROTOCOL_COUNT + 1]; /* the last: for protocols that nobody names */
 	uint64_t *effect[OP_EFFECT_COUNT];
 	uint64_t *verb[VERBS_INDEXED + 1]; /* the last: for verbs without a bit */
-	uint64_t **target; /* by target, NULL when that would be too large */
-	uint64_t *no_target; /* rules that name none */
+	uint64_t **target;                 /* by target, NULL when that would be too large */
+	uint64_t *no_target;               /* rules that name none */
 	struct postings found[FOUND_COUNT];
 };
 

@@ -23,7 +23,8 @@ static json_t *own_name(json_t *taken, const struct policy *p, const char *name)
 	char longer[2 * NAME_MAX_LEN + 2];
 
 	if (json_object_get(taken, name)) {
-		(void)snprintf(longer, sizeof(longer), "%s.%s", p->name, name); /* fits: both are short */
+		(void)snprintf(longer, sizeof(longer), "%s.%s", p->name,
+			       name); /* fits: both are short */
 		name = longer;
 	}
 	if (json_object_set_new(taken, name, json_true()) < 0)
@@ -102,7 +103,8 @@ static int add_functions(json_t *doc, const json_t *from)
 	json_object_foreach(json_object_get(from, "functions"), name, effects) {
 		json_t *have = json_object_get(to, name);
 
-		if (have ? json_array_extend(have, effects) < 0 : json_object_set(to, name, effects) < 0)
+		if (have ? json_array_extend(have, effects) < 0
+			 : json_object_set(to, name, effects) < 0)
 			return -ENOMEM;
 	}
 	return 0;

@@ -20,9 +20,9 @@ struct facts {
 	const struct identity *id;
 	const struct op *op;
 	uint32_t effects;
-	bool declared; /* unknown functions count as the policy declares them */
+	bool declared;     /* unknown functions count as the policy declares them */
 	unsigned protocol; /* PROTOCOL_COUNT: one that no policy names */
-	unsigned verb; /* as policy_index_verb */
+	unsigned verb;     /* as policy_index_verb */
 	/* The other verbs of a statement, its attribute "verbs": PREPARE x AS DELETE is both. */
 	struct slice more[MORE_VERBS_MAX];
 	unsigned more_verb[MORE_VERBS_MAX];
@@ -31,7 +31,7 @@ struct facts {
 	struct slice path, host;
 	bool has_path, has_host;
 	uint64_t risk, session_risk;
-	uint32_t over; /* bits of the meters whose limit is passed */
+	uint32_t over;       /* bits of the meters whose limit is passed */
 	bool host_unchecked; /* it is not known that this host is the one dialled */
 	bool path_ambiguous; /* servers may read it in another way than the handler did */
 };

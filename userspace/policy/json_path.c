@@ -122,7 +122,7 @@ int json_path_compile(struct arena *arena, struct slice text, struct json_path *
 
 struct frame {
 	bool array;
-	uint64_t index; /* of the current element */
+	uint64_t index;   /* of the current element */
 	struct slice key; /* of the current member, between its quotes */
 	uint64_t reached; /* bit i: the path's first i steps led here, to the list or object */
 };

@@ -10,8 +10,8 @@
 #include "pattern.h"
 
 enum {
-	JSON_PATH_STEPS = 32, /* of a path */
-	JSON_PATH_DEPTH = 64, /* of a body; deeper is not looked into */
+	JSON_PATH_STEPS = 32,    /* of a path */
+	JSON_PATH_DEPTH = 64,    /* of a body; deeper is not looked into */
 	JSON_PATH_STRING = 4096, /* bytes of a string with escapes that are undone for comparing */
 };
 

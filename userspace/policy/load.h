@@ -11,16 +11,16 @@
 /* A place in the document, as a chain on the stack of whoever walks it. */
 struct place {
 	const struct place *up; /* NULL: the document itself */
-	const char *key; /* NULL: index counts */
+	const char *key;        /* NULL: index counts */
 	size_t index;
 };
 
 struct load {
 	const char *source;
 	struct slice text;
-	struct arena *arena; /* what the compiled policy is made of */
+	struct arena *arena;         /* what the compiled policy is made of */
 	struct regex_group *regexes; /* of that policy */
-	bool narrow; /* patterns are for a permission: see enum manner */
+	bool narrow;                 /* patterns are for a permission: see enum manner */
 	struct policy_err *err;
 	char quoted[4][96]; /* see load_quote */
 	unsigned next_quoted;

@@ -10,17 +10,17 @@
 #include "regex.h"
 
 enum manner {
-	BROAD, /* case folded; a name without its schema counts for one with it */
+	BROAD,  /* case folded; a name without its schema counts for one with it */
 	NARROW, /* exact */
 };
 
 enum { PATTERN_MAX = 1024 }; /* bytes: a match costs pattern times text */
 
 struct pattern {
-	struct slice text; /* without the kind */
-	uint8_t kind; /* of objects: 1 + index into pattern_kinds; 0 = any */
-	bool any; /* "*" or "**" alone */
-	bool glob; /* has stars or question marks */
+	struct slice text;      /* without the kind */
+	uint8_t kind;           /* of objects: 1 + index into pattern_kinds; 0 = any */
+	bool any;               /* "*" or "**" alone */
+	bool glob;              /* has stars or question marks */
 	const struct regex *re; /* then text is its pattern, and nothing of the above is set */
 };
 

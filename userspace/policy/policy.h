@@ -17,8 +17,8 @@ enum {
 	POLICY_RULES_MAX = 10000,
 	POLICY_TARGETS_MAX = 10000,
 	POLICY_LIST_MAX = 10000, /* entries of one list in a condition */
-	POLICY_DEPTH_MAX = 32, /* nesting of JSON */
-	POLICY_RISK_MAX = 1000, /* of one operation; scores end there */
+	POLICY_DEPTH_MAX = 32,   /* nesting of JSON */
+	POLICY_RISK_MAX = 1000,  /* of one operation; scores end there */
 	POLICY_FUNCTIONS_MAX = 10000,
 };
 
@@ -45,7 +45,7 @@ struct policy_err {
 };
 
 struct policy_set; /* a snapshot: all policies of a daemon */
-struct policy; /* one of them */
+struct policy;     /* one of them */
 
 /*
  * Compiles all sources into a snapshot with one reference. 0; -EINVAL with *reterr filled (bad JSON,
@@ -100,7 +100,7 @@ const struct policy_warning *policy_warning_at(const struct policy *p, size_t i)
 struct policy_target {
 	const char *name;
 	const char *protocol; /* "postgres", "http", "tcp", or NULL: sniff */
-	bool relay_opaque; /* "opaque": "relay": what a handler cannot understand (an upgrade, a
+	bool relay_opaque;    /* "opaque": "relay": what a handler cannot understand (an upgrade, a
 				 CONNECT tunnel) is relayed raw; otherwise the session ends */
 };
 
@@ -145,7 +145,7 @@ struct policy_session {
 	struct policy_meter {
 		uint64_t key;
 		uint64_t slice_ns; /* 0: the whole session */
-		uint64_t slice; /* number of the newest slice */
+		uint64_t slice;    /* number of the newest slice */
 		uint64_t counts[POLICY_METER_SLICES];
 		unsigned measure;
 	} _meters[POLICY_METERS_MAX];

@@ -9,9 +9,9 @@
 #include "base/slice.h"
 
 enum {
-	REGEX_MAX = 1024, /* bytes of a pattern */
+	REGEX_MAX = 1024,        /* bytes of a pattern */
 	REGEX_REPEAT_MAX = 1000, /* in "{n}": compiling costs what is repeated */
-	REGEX_COUNT_MAX = 1000, /* of one policy: about a millisecond each to compile */
+	REGEX_COUNT_MAX = 1000,  /* of one policy: about a millisecond each to compile */
 };
 
 struct regex;
@@ -26,7 +26,7 @@ void regex_group_done(struct regex_group *g);
 
 enum regex_how {
 	REGEX_ANYWHERE, /* some part of the text, letters without case */
-	REGEX_WHOLE, /* all of the text, exactly */
+	REGEX_WHOLE,    /* all of the text, exactly */
 };
 
 /*

@@ -15,7 +15,7 @@ struct policy_set {
 	atomic_uint refs;
 	size_t n;
 	struct policy **policies; /* by name */
-	struct slice *names; /* borrowed from the policies */
+	struct slice *names;      /* borrowed from the policies */
 	size_t n_names;
 	/* Policies that hold together, by which they are: made while matching, guarded by lock. */
 	pthread_mutex_t lock;

@@ -23,11 +23,11 @@ enum {
 struct known {
 	struct list_node bucket;
 	uint64_t cgroup_id;
-	char *path;	       /* NULL: resolved, and there is none */
-	struct agent *agent;   /* made at the first lookup; NULL: not yet, or no attached ancestor */
-	bool settled;	       /* agent is final until the next change */
+	char *path;          /* NULL: resolved, and there is none */
+	struct agent *agent; /* made at the first lookup; NULL: not yet, or no attached ancestor */
+	bool settled;        /* agent is final until the next change */
 	bool attached;
-	char *container;       /* attached only, from here on */
+	char *container; /* attached only, from here on */
 	char *image;
 	struct identity_label *labels;
 	size_t n_labels;
@@ -179,16 +179,18 @@ static void known_drop(struct agents *r, struct known *k)
 }
 
 /* Calls fn for every entry, which may drop it. */
-#define known_foreach(k, r)                                                                        \
-	for (size_t b_##k = 0; b_##k < BUCKETS; b_##k++)                                           \
-		list_foreach(n_##k, &(r)->buckets[b_##k])                                          \
-			for (struct known *k = container_of(n_##k, struct known, bucket); k; k = NULL)
+#define known_foreach(k, r)                                                                  \
+	for (size_t b_##k = 0; b_##k < BUCKETS; b_##k++)                                     \
+		list_foreach(n_##k, &(r)->buckets[b_##k])                                    \
+			for (struct known *k = container_of(n_##k, struct known, bucket); k; \
+			     k = NULL)
 
 /* Policies or attachments changed: what was worked out before no longer holds. */
 static void unsettle_all(struct agents *r)
 {
 	__atomic_add_fetch(&r->generation, 1, __ATOMIC_RELEASE);
-	known_foreach(k, r) {
+	known_foreach(k, r)
+	{
 		k->agent = agent_unref(k->agent);
 		k->settled = false;
 	}
@@ -200,9 +202,7 @@ static int known_add(struct agents *r, uint64_t id, const char *path, struct kno
 
 	/* Those that are not attached can be asked for again. */
 	if (r->n_known >= KNOWN_MAX)
-		known_foreach(old, r)
-			if (!old->attached)
-				known_drop(r, old);
+		known_foreach(old, r) if (!old->attached) known_drop(r, old);
 	k = calloc(1, sizeof(*k));
 	if (!k)
 		return -ENOMEM;
@@ -226,7 +226,8 @@ static struct known *nearest_attached(struct agents *r, const char *path)
 	struct known *best = NULL;
 	size_t best_len = 0;
 
-	known_foreach(k, r) {
+	known_foreach(k, r)
+	{
 		size_t len;
 
 		if (!k->attached || !k->path)
@@ -268,11 +269,10 @@ struct agents *agents_free(struct agents *r)
 {
 	if (!r)
 		return NULL;
-	known_foreach(k, r)
-		known_drop(r, k);
-	(void)policy_set_unref(r->set); /* returns NULL */
-	(void)names_free(r->names);	/* returns NULL */
-	(void)pthread_rwlock_destroy(&r->lock);	      /* nobody can hold it any more */
+	known_foreach(k, r) known_drop(r, k);
+	(void)policy_set_unref(r->set);               /* returns NULL */
+	(void)names_free(r->names);                   /* returns NULL */
+	(void)pthread_rwlock_destroy(&r->lock);       /* nobody can hold it any more */
 	(void)pthread_mutex_destroy(&r->wanted_lock); /* the same */
 	close_p(&r->wanted_fd);
 	free(r);
@@ -332,7 +332,8 @@ static int dup_labels(struct known *k, const struct identity_label *labels, size
 
 static int attach_locked(struct agents *r, uint64_t cgroup_id, const char *path,
 			 const char *container, const char *image,
-			 const struct identity_label *labels, size_t n_labels, struct policy_set *own)
+			 const struct identity_label *labels, size_t n_labels,
+			 struct policy_set *own)
 {
 	struct known *old = known_find(r, cgroup_id), *k;
 	int err = known_add(r, cgroup_id, path, &k);
@@ -356,7 +357,8 @@ static int attach_locked(struct agents *r, uint64_t cgroup_id, const char *path,
 }
 
 int agents_attach(struct agents *r, uint64_t cgroup_id, const char *path, const char *container,
-		  const char *image, const struct identity_label *labels, size_t n_labels, struct policy_set *own)
+		  const char *image, const struct identity_label *labels, size_t n_labels,
+		  struct policy_set *own)
 {
 	int err;
 
@@ -579,9 +581,7 @@ void agents_refresh_names(struct agents *r)
 	if (sets) {
 		if (r->set)
 			sets[n++] = policy_set_ref(r->set);
-		known_foreach(k, r)
-			if (k->own)
-				sets[n++] = policy_set_ref(k->own);
+		known_foreach(k, r) if (k->own) sets[n++] = policy_set_ref(k->own);
 	}
 	unlock(r);
 	if (!sets)

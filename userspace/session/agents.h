@@ -17,13 +17,13 @@
  */
 struct agent {
 	struct identity id;
-	struct policy_set *set;	     /* holds policy alive */
+	struct policy_set *set;      /* holds policy alive */
 	const struct policy *policy; /* NULL: none matches, refuse everything */
 	unsigned _refs;
 	char *_mem;
-	bool wants_exe; /* its policies look at the program: see programs.h */
+	bool wants_exe;       /* its policies look at the program: see programs.h */
 	bool _per_connection; /* policies ask for more than the cgroup */
-	struct agent *_of; /* whose strings these are, when made for one connection */
+	struct agent *_of;    /* whose strings these are, when made for one connection */
 };
 struct agent *agent_ref(struct agent *a);
 struct agent *agent_unref(struct agent *a);
@@ -44,8 +44,8 @@ void agents_set_policies(struct agents *r, struct policy_set *take_set);
  * Adding the same cgroup again replaces. 0, -ENOMEM, -EINVAL for own with another number than one.
  */
 int agents_attach(struct agents *r, uint64_t cgroup_id, const char *path, const char *container,
-		  const char *image, const struct identity_label *labels, size_t n_labels, struct policy_set *own)
-	__must_check;
+		  const char *image, const struct identity_label *labels, size_t n_labels,
+		  struct policy_set *own) __must_check;
 /*
  * Count changes: of policies or attachments (what a lookup gave before may be another now), and of
  * detachments alone. Read before a lookup, and compared before its answer is used again.

@@ -34,7 +34,7 @@ struct approvals {
 	size_t next_settled;
 	bool news;
 	int news_fd;
-	struct list_node fresh; /* nobody was told of these */
+	struct list_node fresh;         /* nobody was told of these */
 	struct approvals_event *events; /* a ring of APPROVALS_NEWS_MAX, made on first use */
 	size_t n_events, first_event;
 	struct approvals_stats stats;

@@ -18,15 +18,15 @@
 #include "store/store.h"
 
 enum {
-	APPROVALS_MAX = 16384, /* at once: an agent that asks without end */
+	APPROVALS_MAX = 16384,                   /* at once: an agent that asks without end */
 	APPROVALS_BYTES_MAX = 256 * 1024 * 1024, /* of what is kept to show them */
-	APPROVAL_PEOPLE_MAX = 64, /* that one hold may need */
-	APPROVAL_WHO_MAX = 64, /* bytes, NUL included: "uid:1000", "webhook:chat" */
-	APPROVAL_TEXT_MAX = 512, /* bytes of a reason, NUL included */
-	APPROVAL_JSON_MAX = 256 * 1024, /* of one in full; longer text is cut, and says so */
+	APPROVAL_PEOPLE_MAX = 64,                /* that one hold may need */
+	APPROVAL_WHO_MAX = 64,           /* bytes, NUL included: "uid:1000", "webhook:chat" */
+	APPROVAL_TEXT_MAX = 512,         /* bytes of a reason, NUL included */
+	APPROVAL_JSON_MAX = 256 * 1024,  /* of one in full; longer text is cut, and says so */
 	APPROVALS_REMEMBERED_MAX = 4096, /* answers that hold on; the oldest goes first */
-	APPROVALS_SETTLED_MAX = 1024, /* how they ended, for who asks late */
-	APPROVALS_NEWS_MAX = 4096, /* settled ones that nobody took notice of yet */
+	APPROVALS_SETTLED_MAX = 1024,    /* how they ended, for who asks late */
+	APPROVALS_NEWS_MAX = 4096,       /* settled ones that nobody took notice of yet */
 };
 
 enum approval_state {
@@ -34,7 +34,7 @@ enum approval_state {
 	APPROVAL_APPROVED,
 	APPROVAL_DENIED,
 	APPROVAL_EXPIRED, /* nobody answered in time */
-	APPROVAL_GONE, /* the asker left, its server did, or Weir ends */
+	APPROVAL_GONE,    /* the asker left, its server did, or Weir ends */
 };
 extern const char *const approval_state_names[]; /* "waiting", "approved", … */
 
@@ -42,7 +42,7 @@ extern const char *const approval_state_names[]; /* "waiting", "approved", … *
 struct approval_answer {
 	bool allow;
 	uint32_t uid, pid;
-	uint64_t time_ns; /* realtime */
+	uint64_t time_ns;           /* realtime */
 	char key[APPROVAL_WHO_MAX]; /* two answers under one key are of one person */
 	char who[APPROVAL_WHO_MAX]; /* as the answerer says; "" = key says it */
 	char reason[APPROVAL_TEXT_MAX];
@@ -63,7 +63,7 @@ struct approval {
 	struct loop_due due;
 	uint64_t op_id;
 	const struct op *op; /* borrowed from the handler until it is decided */
-	const char *rule; /* own copies */
+	const char *rule;    /* own copies */
 	const char *message; /* "" = none */
 	unsigned needed;
 	uint64_t asked_ns, deadline_ns; /* realtime */
@@ -78,7 +78,7 @@ struct approval {
 	enum approval_state _state;
 	struct approval_answer *_answers;
 	unsigned _n_answers, _n_allow;
-	bool _told; /* news of it was taken */
+	bool _told;               /* news of it was taken */
 	uint8_t _key[SHA256_LEN]; /* under which its approval is remembered */
 	struct ulid _session;
 	char *_head, *_detail; /* JSON members: who asks and what; objects, parameters … */
@@ -155,9 +155,9 @@ int approvals_answer(struct approvals *t, const char *id, const struct approval_
 /* What happened, for the notifier. */
 struct approvals_event {
 	char id[ULID_TEXT_MAX];
-	enum approval_state state; /* WAITING: a new one */
-	unsigned needed; /* WAITING */
-	uint64_t deadline_ns; /* WAITING, realtime */
+	enum approval_state state;                             /* WAITING: a new one */
+	unsigned needed;                                       /* WAITING */
+	uint64_t deadline_ns;                                  /* WAITING, realtime */
 	char who[APPROVAL_WHO_MAX], reason[APPROVAL_TEXT_MAX]; /* settled */
 };
 /* Readable when there are news. */

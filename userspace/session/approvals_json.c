@@ -8,11 +8,11 @@
 #include "base/json.h"
 
 enum {
-	PART_MAX = 64 * 1024, /* bytes of one part after which no element is begun */
+	PART_MAX = 64 * 1024,      /* bytes of one part after which no element is begun */
 	PART_BUF_MAX = 192 * 1024, /* and of the whole part */
-	ELEMENT_MAX = 4096, /* bytes shown of one element */
-	TEXT_SHORT = 400, /* bytes of the text in listings */
-	TEXT_SAFE = 16 * 1024, /* of a text that does not fit when escaped */
+	ELEMENT_MAX = 4096,        /* bytes shown of one element */
+	TEXT_SHORT = 400,          /* bytes of the text in listings */
+	TEXT_SAFE = 16 * 1024,     /* of a text that does not fit when escaped */
 	DIGEST_INPUT_MAX = 64 * 1024 * 1024,
 };
 

@@ -8,7 +8,8 @@
 struct container_ref {
 	const char *runtime; /* static: "docker", "podman", "containerd", "cri-o", or "" */
 	struct slice id;     /* into path; empty = not a container's cgroup */
-	struct slice pod;    /* Kubernetes pod uid as written, systemd's driver has _ for -; or empty */
+	struct slice
+		pod; /* Kubernetes pod uid as written, systemd's driver has _ for -; or empty */
 };
 
 /*

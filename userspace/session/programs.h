@@ -28,8 +28,8 @@ int programs_new(struct programs **ret) __must_check;
 struct programs *programs_free(struct programs *p);
 
 /* For workers. 0 with a key to ask for the answer; -ENOBUFS too many are being asked for. */
-int programs_ask(struct programs *p, uint32_t pid, uint64_t cgroup_id, uint64_t *ret_key)
-	__must_check;
+int programs_ask(struct programs *p, uint32_t pid, uint64_t cgroup_id,
+		 uint64_t *ret_key) __must_check;
 /* 1 with a heap string ("" = cannot be told; the caller frees it), 0 not answered yet. */
 int programs_take(struct programs *p, uint64_t key, char **ret);
 /* The answer is of no interest any more. */

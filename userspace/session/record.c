@@ -85,11 +85,9 @@ int record_text(struct session *s, enum store_event_type type, uint64_t op_id, c
 int record_approval(struct session *s, uint64_t op_id, const char *what,
 		    const struct op_attr *attrs, size_t n)
 {
-	struct store_event ev = { .type = STORE_APPROVAL,
-				  .op_id = op_id,
-				  .text = what,
-				  .attrs = attrs,
-				  .n_attrs = n };
+	struct store_event ev = {
+		.type = STORE_APPROVAL, .op_id = op_id, .text = what, .attrs = attrs, .n_attrs = n
+	};
 
 	return put_event(s, &ev);
 }

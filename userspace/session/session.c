@@ -15,11 +15,11 @@
 #include "programs.h"
 
 enum {
-	SNIFF_READ = 4096,	    /* read at once while the protocol is not known */
-	RECORD_EVERY_SECONDS = 1,   /* a busy session's counts are written this often */
-	FLUSH_PIECES = 8,	    /* written to one side in a turn; more wait for the next */
-	LINGER_READS = 4,	    /* a turn: a client that sends on and on starves nobody */
-	AUDITS_PER_SECOND = 100,    /* records of direct dials: the rest is only counted */
+	SNIFF_READ = 4096,        /* read at once while the protocol is not known */
+	RECORD_EVERY_SECONDS = 1, /* a busy session's counts are written this often */
+	FLUSH_PIECES = 8,         /* written to one side in a turn; more wait for the next */
+	LINGER_READS = 4,         /* a turn: a client that sends on and on starves nobody */
+	AUDITS_PER_SECOND = 100,  /* records of direct dials: the rest is only counted */
 };
 
 #define LOG_PREFIX "session=%s cgroup=%s dst=%s protocol=%s "
@@ -57,7 +57,8 @@ static void side_close(struct session *s, struct side *side, bool reset)
 	buf_done(&side->held);
 }
 
-static void __printf_like(3, 4) set_end(struct session *s, enum store_state state, const char *fmt, ...)
+static void __printf_like(3, 4)
+	set_end(struct session *s, enum store_state state, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -118,10 +119,10 @@ static void drain(struct session *s)
 {
 	if (s->stage == SESSION_DRAIN || s->stage == SESSION_LINGER || s->stage == SESSION_DEAD)
 		return;
-	hold_abandon(s, s->reason[0] ? s->reason :
-			s->client.eof || s->client.hangup ? "the client left" :
-			s->server.eof			  ? "the server left" :
-							    "the session ended");
+	hold_abandon(s, s->reason[0]                        ? s->reason
+			: s->client.eof || s->client.hangup ? "the client left"
+			: s->server.eof                     ? "the server left"
+							    : "the session ended");
 	s->stage = SESSION_DRAIN;
 	loop_timer_set(&s->worker->timers_short, &s->timer, s->worker->mono_ns);
 	session_run(s);
@@ -201,8 +202,9 @@ static int on_opaque(struct session *s, const struct proto_event *ev)
 {
 	struct verdict v = { .kind = VERDICT_BLOCK,
 			     .rule = "opaque",
-			     .message = "What follows cannot be understood, and the target does not "
-					"say \"opaque\": \"relay\"." };
+			     .message =
+				     "What follows cannot be understood, and the target does not "
+				     "say \"opaque\": \"relay\"." };
 	uint64_t id = ev->op_id;
 	int r;
 
@@ -293,7 +295,7 @@ void session_decided(struct session *s, uint64_t op_id, const struct verdict *v)
 		internal_failure(s, r);
 		return;
 	}
-	s->progress = true; /* what waited behind it may be taken now */
+	s->progress = true;   /* what waited behind it may be taken now */
 	(void)pump_or_end(s); /* what it returns shows in s->stage */
 	session_run(s);
 }
@@ -399,8 +401,8 @@ static size_t read_some(struct session *s, struct side *from, size_t max)
  */
 static bool can_redial(const struct session *s)
 {
-	return hold_waits(s) && s->last_result >= s->last_let && proto_class_is_stateless(s->class) &&
-	       !s->relayed;
+	return hold_waits(s) && s->last_result >= s->last_let &&
+	       proto_class_is_stateless(s->class) && !s->relayed;
 }
 
 static bool intake(struct session *s, enum dir d)
@@ -537,8 +539,8 @@ static void sniff(struct session *s)
 	} else if (index != -EAGAIN) {
 		session_close(s, STORE_SESSION_REFUSED,
 			      s->target ? "no known protocol, and the target does not say "
-					  "\"protocol\": \"tcp\"" :
-					  "no target of the policy allows this destination");
+					  "\"protocol\": \"tcp\""
+					: "no target of the policy allows this destination");
 	} else if (from->eof) {
 		session_close(s, STORE_SESSION_ENDED, "closed before anything was said");
 	}
@@ -651,8 +653,7 @@ static void see_whether_over(struct session *s)
 	case SESSION_RUN:
 		if (!out_done)
 			break;
-		if (s->client.eof_told && (s->server.eof_told || s->server.watch.fd < 0) &&
-		    in_done)
+		if (s->client.eof_told && (s->server.eof_told || s->server.watch.fd < 0) && in_done)
 			session_close(s, s->end_state, "");
 		else if (s->server.eof_told && !proto_class_is_stream(s->class))
 			linger(s); /* only a byte stream goes on without its server */
@@ -692,7 +693,8 @@ void session_flush(struct session *s)
 		if (from->watch.fd < 0 || s->stage == SESSION_DRAIN ||
 		    (d == DIR_TO_CLIENT && !s->connected))
 			continue;
-		if ((from->readable && !buf_len(&from->held)) || (buf_len(&from->held) && (wrote || s->progress)) ||
+		if ((from->readable && !buf_len(&from->held)) ||
+		    (buf_len(&from->held) && (wrote || s->progress)) ||
 		    (from->eof && !from->eof_told && s->stage == SESSION_RUN &&
 		     !buf_len(&from->held) && !(d == DIR_TO_CLIENT && can_redial(s))))
 			session_run(s);
@@ -765,7 +767,8 @@ static void begin(struct session *s)
 	if (s->target->protocol) {
 		index = proto_class_index(s->target->protocol);
 		if (index < 0)
-			session_close(s, STORE_SESSION_FAILED, "no handler for the target's protocol");
+			session_close(s, STORE_SESSION_FAILED,
+				      "no handler for the target's protocol");
 		else
 			(void)open_handler(s, index); /* what it returns shows in s->stage */
 	}
@@ -778,9 +781,8 @@ static bool program_is_open(struct session *s)
 
 	if (s->program_known || !s->agent->wants_exe)
 		return false;
-	if (!s->program_key &&
-	    programs_ask(programs, s->rec.identity.pid, s->rec.identity.cgroup_id,
-			 &s->program_key) < 0) {
+	if (!s->program_key && programs_ask(programs, s->rec.identity.pid,
+					    s->rec.identity.cgroup_id, &s->program_key) < 0) {
 		/* Too many questions at once: a program that is not known, which rules expect. */
 		s->program_known = true;
 		return false;
@@ -971,6 +973,8 @@ void session_timeout(struct session *s)
 			session_run(s);
 		}
 		break;
-	default: session_close(s, s->end_state, "the peer did not take its last words in time"); break;
+	default:
+		session_close(s, s->end_state, "the peer did not take its last words in time");
+		break;
 	}
 }

@@ -22,22 +22,22 @@ enum watch_kind { WATCH_LISTENER, WATCH_CLIENT, WATCH_SERVER };
 
 enum session_stage {
 	SESSION_RESOLVE, /* the path of its cgroup is asked for */
-	SESSION_SNIFF,	 /* which protocol? the client's first bytes will tell */
+	SESSION_SNIFF,   /* which protocol? the client's first bytes will tell */
 	SESSION_RUN,
-	SESSION_DRAIN,	 /* only output is still delivered, then it closes */
-	SESSION_LINGER,	 /* all said; the client's late bytes are thrown away so that it can read */
-	SESSION_DEAD,	 /* freed at the end of the turn */
+	SESSION_DRAIN,  /* only output is still delivered, then it closes */
+	SESSION_LINGER, /* all said; the client's late bytes are thrown away so that it can read */
+	SESSION_DEAD,   /* freed at the end of the turn */
 };
 
 /* One of the two sockets. */
 struct side {
 	struct loop_watch watch; /* fd -1: none */
 	bool readable, writable; /* until EAGAIN */
-	bool hangup;		 /* LOOP_HANGUP came: read to the end */
-	bool eof;		 /* the end was read */
-	bool eof_told;		 /* and the handler knows */
-	bool shut;		 /* we sent our end */
-	struct buf held;	 /* read, but not taken by the handler yet */
+	bool hangup;             /* LOOP_HANGUP came: read to the end */
+	bool eof;                /* the end was read */
+	bool eof_told;           /* and the handler knows */
+	bool shut;               /* we sent our end */
+	struct buf held;         /* read, but not taken by the handler yet */
 };
 
 struct session {
@@ -46,33 +46,33 @@ struct session {
 	struct loop_timer timer;   /* of the stage: sniff, dial, drain, linger */
 	enum session_stage stage;
 	struct side client, server;
-	bool connected;	     /* the server's socket stands */
-	int dial_error;	     /* why it does not: negative errno, 0 = it may yet */
+	bool connected;      /* the server's socket stands */
+	int dial_error;      /* why it does not: negative errno, 0 = it may yet */
 	bool discard_server; /* nothing more goes to the server */
 	struct agent *agent;
 	const struct policy_target *target; /* NULL: refused */
 	uint64_t generation; /* of the agents, when agent and target were looked up */
 	bool never_allowed;  /* no target when it began: no later policy makes it a connection */
-	bool detached;	     /* its cgroup belongs to no agent any more */
-	bool observed;	     /* verdicts of the present policy are not applied */
+	bool detached;       /* its cgroup belongs to no agent any more */
+	bool observed;       /* verdicts of the present policy are not applied */
 	struct policy_session tally; /* for conditions on risk, rates and quotas */
-	struct list_node holds; /* struct approval.in_owner, by time */
-	bool remembers;	     /* an approval is remembered for this session */
-	bool relayed;	     /* an upgrade went through: no longer request by request */
-	bool kept_alive;     /* the kernel looks after silent peers */
+	struct list_node holds;      /* struct approval.in_owner, by time */
+	bool remembers;              /* an approval is remembered for this session */
+	bool relayed;                /* an upgrade went through: no longer request by request */
+	bool kept_alive;             /* the kernel looks after silent peers */
 	uint64_t last_let, last_denied, last_result; /* ids of operations; denied: after a hold */
-	char *first_names;   /* what rec points to once another policy judges; NULL: it has not */
+	char *first_names; /* what rec points to once another policy judges; NULL: it has not */
 	uint8_t first_hash[32];
 	struct proto *proto;
 	const struct proto_class *class;
 	struct store_session rec;
 	uint32_t scope_id;
-	uint64_t rec_put_ns;   /* monotonic: when rec was last written */
-	bool staged;	       /* has records in this turn's batch */
-	bool progress;	       /* a handler took bytes this turn */
-	bool client_was_clean; /* nothing for the client was pending when the turn began */
+	uint64_t rec_put_ns;        /* monotonic: when rec was last written */
+	bool staged;                /* has records in this turn's batch */
+	bool progress;              /* a handler took bytes this turn */
+	bool client_was_clean;      /* nothing for the client was pending when the turn began */
 	enum store_state end_state; /* what it will be when it is over */
-	uint64_t program_key; /* of the question which program it is; 0 = none */
+	uint64_t program_key;       /* of the question which program it is; 0 = none */
 	bool program_known;
 	char *exe; /* rec.identity.exe points here once it is known */
 	char comm[WEIR_FLOW_COMM_LEN + 1];
@@ -153,8 +153,8 @@ int record_error(struct session *s, const struct parse_err *err) __must_check;
 /* What became of a hold; what says it, as in store.h. */
 int record_approval(struct session *s, uint64_t op_id, const char *what,
 		    const struct op_attr *attrs, size_t n) __must_check;
-int record_text(struct session *s, enum store_event_type type, uint64_t op_id, const char *text)
-	__must_check;
+int record_text(struct session *s, enum store_event_type type, uint64_t op_id,
+		const char *text) __must_check;
 
 /* ---- judge.c: what a policy says of an operation ---------------------------------------------- */
 
@@ -168,7 +168,8 @@ void judge_take_identity(struct session *s);
 int judge_refresh(struct session *s) __must_check;
 /* Fills *ret with what is to be done, and *ret_recorded with what the policy said (they differ in
  * observe mode). */
-void judge(struct session *s, const struct op *op, struct verdict *ret, struct verdict *ret_recorded);
+void judge(struct session *s, const struct op *op, struct verdict *ret,
+	   struct verdict *ret_recorded);
 /* The same operation once more, without counting it. */
 enum verdict_kind judge_again(struct session *s, const struct op *op);
 
@@ -180,8 +181,8 @@ enum verdict_kind judge_again(struct session *s, const struct op *op);
  * text holds what *ret_v points to.
  */
 enum { HOLD_TEXT_MAX = 1024 };
-int hold_begin(struct session *s, const struct op *op, const struct verdict *v, struct verdict *ret_v,
-	       char text[HOLD_TEXT_MAX]) __must_check;
+int hold_begin(struct session *s, const struct op *op, const struct verdict *v,
+	       struct verdict *ret_v, char text[HOLD_TEXT_MAX]) __must_check;
 /* Answers came in. */
 void hold_answered(struct approval *a);
 /* Its time is over. */

@@ -301,7 +301,7 @@ int worker_start(struct worker *w)
 	int err;
 
 	/* Signals are the main thread's business. */
-	(void)sigfillset(&all); /* cannot fail */
+	(void)sigfillset(&all);                         /* cannot fail */
 	(void)pthread_sigmask(SIG_SETMASK, &all, &old); /* cannot fail with SIG_SETMASK */
 	err = pthread_create(&w->thread, NULL, worker_thread, w);
 	(void)pthread_sigmask(SIG_SETMASK, &old, NULL); /* the same */

@@ -19,13 +19,13 @@
 #include "store/store.h"
 
 struct worker_config {
-	struct agents *agents;	/* outlives the worker */
-	struct programs *programs; /* the same */
-	struct store *store;	/* outlives the worker */
+	struct agents *agents;       /* outlives the worker */
+	struct programs *programs;   /* the same */
+	struct store *store;         /* outlives the worker */
 	struct approvals *approvals; /* outlives the worker; NULL: what is held is refused */
-	int flows_fd;		/* the BPF map of flow records */
+	int flows_fd;                /* the BPF map of flow records */
 	struct proto_limits limits;
-	unsigned max_sessions;	/* at once; more are refused at accept: descriptors are finite */
+	unsigned max_sessions; /* at once; more are refused at accept: descriptors are finite */
 };
 
 struct worker_stats {

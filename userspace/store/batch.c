@@ -12,7 +12,8 @@ enum {
 	BATCH_MEM_FIRST = 64 << 10,
 	BATCH_MEM_KEEP = 4 << 20,
 	COMMIT_ROOM = 1 << 20,
-	DRAIN_BYTES = 1 << 20, /* of journal in one transaction: how long the writer's lock is held */
+	DRAIN_BYTES =
+		1 << 20, /* of journal in one transaction: how long the writer's lock is held */
 };
 
 /* Before each record in the batch's memory. */
@@ -32,7 +33,7 @@ struct store_batch {
 	size_t len, cap;
 	ZSTD_CCtx *zstd;
 	struct arena arena; /* to index a session: its record decoded */
-	int err; /* a put has failed: the batch is not whole and never gets written */
+	int err;            /* a put has failed: the batch is not whole and never gets written */
 };
 
 int store_batch_new(struct store *s, struct store_batch **ret)

@@ -156,8 +156,8 @@ size_t store_session_bound(const struct store_session *sess)
 
 	n += str_bound(id->cgroup_path) + str_bound(id->boot_id) + str_bound(id->runtime) +
 	     str_bound(id->container) + str_bound(id->pod) + str_bound(id->comm) +
-	     str_bound(id->exe) + str_bound(id->image) + str_bound(sess->target) + str_bound(sess->protocol) +
-	     str_bound(sess->policy) + str_bound(sess->reason);
+	     str_bound(id->exe) + str_bound(id->image) + str_bound(sess->target) +
+	     str_bound(sess->protocol) + str_bound(sess->policy) + str_bound(sess->reason);
 	for (size_t i = 0; i < id->n_labels; i++)
 		n += str_bound(id->labels[i].key) + str_bound(id->labels[i].value);
 	return n;

@@ -9,7 +9,7 @@ enum { PIECE_EVENTS = 256, PIECE_BYTES = 1 << 20, ARENA_MAX = 256 << 20, PREFIX_
 struct store_events {
 	struct store *store;
 	struct ulid id;
-	uint64_t next; /* seq that the next piece begins at; past UINT32_MAX = the end */
+	uint64_t next;      /* seq that the next piece begins at; past UINT32_MAX = the end */
 	struct arena piece; /* the records of this piece */
 	struct {
 		uint32_t seq;

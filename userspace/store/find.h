@@ -15,10 +15,10 @@
 #include "store_int.h"
 
 enum {
-	FIND_RESULTS = 64, /* gathered in a round */
+	FIND_RESULTS = 64,     /* gathered in a round */
 	FIND_EXAMINED = 16384, /* sessions looked at in a round */
 	FIND_EVENTS = 1 << 17, /* events looked at in a round */
-	FIND_KEYS = 64, /* index keys that a glob may stand for before a scan is better */
+	FIND_KEYS = 64,        /* index keys that a glob may stand for before a scan is better */
 };
 
 struct find_key {
@@ -44,7 +44,7 @@ struct find_result {
 
 struct find {
 	struct store *store;
-	bool hits; /* yields events, not sessions */
+	bool hits;        /* yields events, not sessions */
 	struct arena mem; /* the query */
 	struct store_query q;
 	struct term_word *words;
@@ -70,7 +70,7 @@ struct find {
 
 	struct find_result results[FIND_RESULTS];
 	size_t n_results, taken, returned;
-	struct arena out; /* what results point at */
+	struct arena out;     /* what results point at */
 	struct arena decoded; /* what was handed out last */
 	struct op op;
 };

@@ -34,8 +34,8 @@ struct journal {
 	uint8_t *ring;
 	size_t capacity;
 	pthread_mutex_t lock; /* of appending */
-	uint64_t head;	      /* atomic: moved by appenders, looked at by the drainer */
-	uint64_t tail;	      /* atomic: moved by the drainer, looked at by appenders */
+	uint64_t head;        /* atomic: moved by appenders, looked at by the drainer */
+	uint64_t tail;        /* atomic: moved by the drainer, looked at by appenders */
 };
 
 static size_t entry_size(size_t len)

@@ -13,15 +13,16 @@
 #include "store_int.h"
 
 const char *const store_state_names[] = { "open", "ended", "refused", "failed", "interrupted" };
-const char *const store_event_names[] = { "op", "data", "result", "note", "error",
-					  "end", "approval" };
+const char *const store_event_names[] = {
+	"op", "data", "result", "note", "error", "end", "approval"
+};
 
 enum {
 	DIR_MODE = 0750,
 	FILE_MODE = 0640,
 	READERS_MAX = 510,
-	SETTLE_MS = 1000,    /* a reader waits for the writer to move its journal on */
-	LOCK_WAIT_MS = 300,  /* a reader that rescues a journal holds the lock for a moment */
+	SETTLE_MS = 1000,   /* a reader waits for the writer to move its journal on */
+	LOCK_WAIT_MS = 300, /* a reader that rescues a journal holds the lock for a moment */
 };
 
 static const char *const db_names[DB_COUNT] = { "meta", "session", "event",

@@ -43,8 +43,8 @@ enum store_mode { STORE_READ, STORE_WRITE };
 struct store_config {
 	const char *dir; /* made with mode 0750 (files 0640) when missing, STORE_WRITE only */
 	enum store_mode mode;
-	size_t map_size; /* upper bound of the store in bytes; 0 = 64 GiB (sparse) */
-	bool sync_each; /* record.sync = "operation": every commit waits for the disk */
+	size_t map_size;     /* upper bound of the store in bytes; 0 = 64 GiB (sparse) */
+	bool sync_each;      /* record.sync = "operation": every commit waits for the disk */
 	size_t journal_size; /* bytes, a multiple of 4096, at least 64 KiB; 0 = 16 MiB */
 };
 
@@ -62,9 +62,9 @@ const char *store_strerror(int err);
 
 enum store_state {
 	STORE_SESSION_OPEN,
-	STORE_SESSION_ENDED, /* closed by one of the peers, or as its protocol ends */
-	STORE_SESSION_REFUSED, /* by policy, before anything was forwarded */
-	STORE_SESSION_FAILED, /* malformed bytes, upstream unreachable, a limit */
+	STORE_SESSION_ENDED,       /* closed by one of the peers, or as its protocol ends */
+	STORE_SESSION_REFUSED,     /* by policy, before anything was forwarded */
+	STORE_SESSION_FAILED,      /* malformed bytes, upstream unreachable, a limit */
 	STORE_SESSION_INTERRUPTED, /* the proxy died under it */
 };
 extern const char *const store_state_names[]; /* "open", "ended", "refused", … */
@@ -76,26 +76,26 @@ struct store_session {
 	enum store_state state;
 	uint64_t start_ns, end_ns; /* realtime; end 0 while open */
 	struct identity identity;
-	struct addr client; /* the agent's end */
-	struct addr dst; /* where it wanted to go */
-	struct addr upstream; /* where Weir went; zero = not dialled */
-	const char *target; /* policy target's name, "" = none */
-	const char *protocol; /* "postgres", "http", "tcp", "" = not known yet */
-	const char *policy; /* policy's name */
+	struct addr client;         /* the agent's end */
+	struct addr dst;            /* where it wanted to go */
+	struct addr upstream;       /* where Weir went; zero = not dialled */
+	const char *target;         /* policy target's name, "" = none */
+	const char *protocol;       /* "postgres", "http", "tcp", "" = not known yet */
+	const char *policy;         /* policy's name */
 	const uint8_t *policy_hash; /* 32 bytes, NULL = none */
-	bool observed; /* mode "observe": verdicts were recorded, not applied */
+	bool observed;              /* mode "observe": verdicts were recorded, not applied */
 	uint64_t bytes_to_server, bytes_to_client;
 	uint32_t n_ops, n_allowed, n_held, n_blocked, n_errors;
-	uint32_t n_events; /* the next event's seq */
+	uint32_t n_events;  /* the next event's seq */
 	const char *reason; /* why it ended, for people; "" = ordinarily */
 };
 
 enum store_event_type {
-	STORE_OP, /* op and verdict */
-	STORE_DATA, /* bytes of op_id in direction dir */
+	STORE_OP,     /* op and verdict */
+	STORE_DATA,   /* bytes of op_id in direction dir */
 	STORE_RESULT, /* how op_id was answered: attrs */
-	STORE_NOTE, /* attrs about the session */
-	STORE_ERROR, /* parse error, upstream failure, limit: text, spec, offset */
+	STORE_NOTE,   /* attrs about the session */
+	STORE_ERROR,  /* parse error, upstream failure, limit: text, spec, offset */
 	STORE_END,
 	/* What became of the hold of op_id. text: "asked", "answered" (a person's word), then how it
 	 * ended: "approved", "denied", "expired", "gone", or "remembered" instead of all these. attrs
@@ -109,19 +109,19 @@ extern const char *const store_event_names[];
 struct store_event {
 	enum store_event_type type;
 	uint32_t seq;
-	uint64_t time_ns; /* realtime */
-	uint64_t op_id; /* OP: op.id as well */
-	const struct op *op; /* OP */
+	uint64_t time_ns;       /* realtime */
+	uint64_t op_id;         /* OP: op.id as well */
+	const struct op *op;    /* OP */
 	struct verdict verdict; /* OP */
-	enum dir dir; /* DATA, ERROR */
-	struct slice data; /* DATA */
-	uint64_t data_skipped; /* DATA: bytes of this stream left out before these (record_max) */
+	enum dir dir;           /* DATA, ERROR */
+	struct slice data;      /* DATA */
+	uint64_t data_skipped;  /* DATA: bytes of this stream left out before these (record_max) */
 	const struct op_attr *attrs; /* RESULT, NOTE, APPROVAL */
 	size_t n_attrs;
-	bool failed; /* RESULT */
+	bool failed;      /* RESULT */
 	const char *text; /* NOTE, ERROR, END, APPROVAL */
 	const char *spec; /* ERROR: "RFC 9112 §6.3" or "" */
-	uint64_t offset; /* ERROR: into the direction's stream */
+	uint64_t offset;  /* ERROR: into the direction's stream */
 };
 
 /* ---- writing ------------------------------------------------------------------------------ */
@@ -188,11 +188,11 @@ struct store_query {
 	const char *target; /* glob */
 	const char *protocol;
 	const char *label_key, *label_value;
-	int verdict; /* -1 = any; else sessions with at least one such operation */
+	int verdict;      /* -1 = any; else sessions with at least one such operation */
 	const char *rule; /* sessions with an operation decided by it */
 	uint64_t fingerprint;
 	uint64_t since_ns, until_ns; /* start time, until exclusive */
-	uint32_t pid, uid; /* UINT32_MAX = any */
+	uint32_t pid, uid;           /* UINT32_MAX = any */
 	/* Every one of them, whatever the case, as whole words: "users" does not find "users2", "use*"
 	 * does; "public.users" finds just that. */
 	const char *const *words;

@@ -23,18 +23,18 @@ enum store_db { DB_META, DB_SESSION, DB_EVENT, DB_OPEN, DB_INDEX, DB_POLICY, DB_
 
 enum {
 	STORE_LAYOUT = 1,
-	STORE_BLOCK = 1024, /* events */
-	STORE_EVENT_KEY = 20, /* ulid ‖ seq, big-endian */
-	STORE_POSTING = 20, /* ulid ‖ block, big-endian */
+	STORE_BLOCK = 1024,      /* events */
+	STORE_EVENT_KEY = 20,    /* ulid ‖ seq, big-endian */
+	STORE_POSTING = 20,      /* ulid ‖ block, big-endian */
 	STORE_VALUE_WHOLE = 191, /* longest value that an index key holds as it is */
-	STORE_VALUE_HEAD = 192, /* of a longer one, followed by its hash */
+	STORE_VALUE_HEAD = 192,  /* of a longer one, followed by its hash */
 	STORE_KEY_MAX = 1 + STORE_VALUE_HEAD + 8,
-	STORE_TERM_MAX = 32, /* bytes of a word in the index; longer ones: their head */
-	STORE_TERMS_MAX = 512, /* distinct words of one event; more: kind 'o' */
-	STORE_DATA_MAX = 16 << 20, /* of one DATA event */
+	STORE_TERM_MAX = 32,        /* bytes of a word in the index; longer ones: their head */
+	STORE_TERMS_MAX = 512,      /* distinct words of one event; more: kind 'o' */
+	STORE_DATA_MAX = 16 << 20,  /* of one DATA event */
 	STORE_BATCH_MAX = 64 << 20, /* of one turn */
-	STORE_COMPRESS_MIN = 2048, /* DATA from here on is compressed when that helps */
-	STORE_DIRTY_MAX = 4096, /* sessions that the index thread knows to have news */
+	STORE_COMPRESS_MIN = 2048,  /* DATA from here on is compressed when that helps */
+	STORE_DIRTY_MAX = 4096,     /* sessions that the index thread knows to have news */
 };
 #define STORE_TIME_SLACK_NS (60 * 1000000000ULL) /* between a session's id and its start */
 
@@ -56,10 +56,10 @@ struct store {
 	MDB_env *env;
 	MDB_dbi dbi[DB_COUNT];
 	enum store_mode mode;
-	int lock_fd; /* holds the flock that makes us the writer, or -1 */
-	struct journal *journal; /* STORE_WRITE without sync_each; else NULL */
+	int lock_fd;                /* holds the flock that makes us the writer, or -1 */
+	struct journal *journal;    /* STORE_WRITE without sync_each; else NULL */
 	pthread_mutex_t drain_lock; /* of reading the journal */
-	struct arena drain_arena; /* guarded by drain_lock */
+	struct arena drain_arena;   /* guarded by drain_lock */
 	int drain_err; /* atomic: why the journal did not go on into LMDB the last time */
 	struct journal_view *view; /* STORE_READ: how far the writer is; may be NULL */
 	pthread_mutex_t dirty_lock;

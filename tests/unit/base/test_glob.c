@@ -47,8 +47,8 @@ static void test_many_stars_are_not_exponential(void **state)
 
 static void test_fold(void **state)
 {
-	assert_true(glob_match(SLICE("*.EXAMPLE.com"), SLICE("Www.example.COM"), '.',
-			       GLOB_FOLD_ASCII));
+	assert_true(
+		glob_match(SLICE("*.EXAMPLE.com"), SLICE("Www.example.COM"), '.', GLOB_FOLD_ASCII));
 }
 
 int main(void)

@@ -35,10 +35,10 @@ static void test_hmac_known_answers(void **state)
 	assert_string_equal(sha256_format(got, text),
 			    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
 	memset(key, 0xaa, sizeof(key));
-	assert_int_equal(sha256_hmac(slice_of(key, sizeof(key)),
-				     SLICE("Test Using Larger Than Block-Size Key - Hash Key First"),
-				     got),
-			 0);
+	assert_int_equal(
+		sha256_hmac(slice_of(key, sizeof(key)),
+			    SLICE("Test Using Larger Than Block-Size Key - Hash Key First"), got),
+		0);
 	assert_string_equal(sha256_format(got, text),
 			    "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 	assert_int_equal(sha256_hmac(SLICE_NONE, SLICE("x"), got), -EINVAL);

@@ -30,7 +30,8 @@ static int teardown(void **state)
 }
 
 static const char request[] =
-	"{\"command\": \"attach\", \"cgroup\": \"/a/b\", \"container\": \"box\", \"image\": \"img:1\","
+	"{\"command\": \"attach\", \"cgroup\": \"/a/b\", \"container\": \"box\", \"image\": "
+	"\"img:1\","
 	"\"labels\": {\"team\": \"billing\"},"
 	"\"policy\": {\"name\": \"p\", \"source\": \"p.json\", \"text\": \"{}\"}}";
 

@@ -413,7 +413,8 @@ int main(void)
 		cmocka_unit_test(test_bundle_size_bounds),
 		cmocka_unit_test(test_bundle_without_memory),
 		cmocka_unit_test_setup_teardown(test_blobs, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_full_socket_does_not_hold_up, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_full_socket_does_not_hold_up, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

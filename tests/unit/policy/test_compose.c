@@ -21,9 +21,15 @@ static struct policy_set *compile(const char *const *texts, size_t n)
 
 static const struct policy *match(const struct policy_set *set, const char *cgroup)
 {
-	const struct identity id = { .cgroup_path = cgroup, .boot_id = "", .runtime = "",
-				     .container = "", .image = "", .pod = "", .comm = "",
-				     .exe = "", .uid = 0 };
+	const struct identity id = { .cgroup_path = cgroup,
+				     .boot_id = "",
+				     .runtime = "",
+				     .container = "",
+				     .image = "",
+				     .pod = "",
+				     .comm = "",
+				     .exe = "",
+				     .uid = 0 };
 
 	return policy_set_match(set, &id);
 }
@@ -39,11 +45,17 @@ static const char *judged(const struct policy *p, const char *target, const char
 	static const struct policy_names none = { .at = no_name };
 	struct addr dst = addr_v4(htonl(0x0a000001), htons(strcmp(target, "db") ? 80 : 5432));
 	const struct policy_target *t = policy_target_match(p, &dst, &none);
-	const struct identity id = { .cgroup_path = "/a", .boot_id = "", .runtime = "",
-				     .container = "", .image = "", .pod = "", .comm = "",
+	const struct identity id = { .cgroup_path = "/a",
+				     .boot_id = "",
+				     .runtime = "",
+				     .container = "",
+				     .image = "",
+				     .pod = "",
+				     .comm = "",
 				     .exe = "" };
-	struct op op = { .id = 1, .protocol = "postgres", .verb = slice_str(verb),
-			 .effects = OP_READ };
+	struct op op = {
+		.id = 1, .protocol = "postgres", .verb = slice_str(verb), .effects = OP_READ
+	};
 	struct verdict v;
 
 	policy_decide(p, t, &id, &op, NULL, 0, &v);
@@ -53,20 +65,22 @@ static const char *judged(const struct policy *p, const char *target, const char
 
 #define DB "{\"name\":\"db\",\"hosts\":[\"10.0.0.1\"],\"ports\":[5432],\"protocol\":\"postgres\"}"
 #define WEB "{\"name\":\"web\",\"hosts\":[\"10.0.0.1\"],\"ports\":[80]}"
-#define RULE(id, verdict, verb)                                                                    \
+#define RULE(id, verdict, verb) \
 	"{\"id\":\"" id "\",\"verdict\":\"" verdict "\",\"when\":{\"verb\":[\"" verb "\"]}}"
 #define AGENTS(path) "\"agents\":[{\"cgroup\":\"" path "\"}]"
 
-static const char work[] = "{\"name\":\"work\"," AGENTS("/a") ",\"default\":\"allow\",\"targets\":[" DB
-			   "],\"rules\":[" RULE("fine", "allow", "DROP") "]}";
-static const char guard[] = "{\"name\":\"guard\"," AGENTS("/a") ",\"rules\":["
-			    RULE("no-drop", "block", "DROP") "]}";
+static const char work[] =
+	"{\"name\":\"work\"," AGENTS("/a") ",\"default\":\"allow\",\"targets\":[" DB
+					   "],\"rules\":[" RULE("fine", "allow", "DROP") "]}";
+static const char guard[] =
+	"{\"name\":\"guard\"," AGENTS("/a") ",\"rules\":[" RULE("no-drop", "block", "DROP") "]}";
 static const char web[] = "{\"name\":\"web\"," AGENTS("/a") ",\"targets\":[" WEB "]}";
 
 static void test_rules_and_targets_of_all_hold(void **state)
 {
 	/* Whatever their order. */
-	static const char *const orders[][3] = { { work, guard, web }, { web, guard, work },
+	static const char *const orders[][3] = { { work, guard, web },
+						 { web, guard, work },
 						 { guard, work, web } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
@@ -103,11 +117,13 @@ static void test_the_nearer_one_holds_alone(void **state)
 
 static void test_names_that_clash_are_told_apart(void **state)
 {
-	static const char one[] = "{\"name\":\"one\"," AGENTS("/a") ",\"targets\":[" DB "],\"rules\":["
-				  "{\"id\":\"r\",\"verdict\":\"allow\",\"when\":{\"target\":\"db\"}}]}";
-	static const char two[] = "{\"name\":\"two\"," AGENTS("/a") ",\"targets\":[{\"name\":\"db\","
-				  "\"hosts\":[\"10.0.0.1\"],\"ports\":[80]}],\"rules\":[{\"id\":\"r\","
-				  "\"verdict\":\"block\",\"when\":{\"target\":[\"db\"]}}]}";
+	static const char one[] = "{\"name\":\"one\"," AGENTS(
+		"/a") ",\"targets\":[" DB "],\"rules\":["
+		      "{\"id\":\"r\",\"verdict\":\"allow\",\"when\":{\"target\":\"db\"}}]}";
+	static const char two[] = "{\"name\":\"two\"," AGENTS(
+		"/a") ",\"targets\":[{\"name\":\"db\","
+		      "\"hosts\":[\"10.0.0.1\"],\"ports\":[80]}],\"rules\":[{\"id\":\"r\","
+		      "\"verdict\":\"block\",\"when\":{\"target\":[\"db\"]}}]}";
 	const char *const texts[] = { one, two };
 	struct policy_set *set = compile(texts, 2);
 	const struct policy *p = match(set, "/a");
@@ -123,10 +139,10 @@ static void test_names_that_clash_are_told_apart(void **state)
 
 static void test_one_that_observes_has_no_say_beside_one_that_enforces(void **state)
 {
-	static const char trial[] = "{\"name\":\"trial\",\"mode\":\"observe\"," AGENTS("/a")
-				    ",\"rules\":[" RULE("strict", "block", "SELECT") "]}";
-	static const char trial2[] = "{\"name\":\"trial2\",\"mode\":\"observe\"," AGENTS("/a")
-				     ",\"targets\":[" DB "]}";
+	static const char trial[] = "{\"name\":\"trial\",\"mode\":\"observe\"," AGENTS(
+		"/a") ",\"rules\":[" RULE("strict", "block", "SELECT") "]}";
+	static const char trial2[] =
+		"{\"name\":\"trial2\",\"mode\":\"observe\"," AGENTS("/a") ",\"targets\":[" DB "]}";
 	const char *const mixed[] = { work, trial }, *const both[] = { trial, trial2 };
 	struct policy_set *set = compile(mixed, 2);
 	enum verdict_kind kind;
@@ -153,10 +169,11 @@ static void test_too_much_together_refuses(void **state)
 					    "{\"name\":\"p%d\"," AGENTS("/a") ",\"rules\":[", i);
 
 		for (int r = 0; r < 16; r++)
-			n += (size_t)snprintf(texts[i] + n, sizeof(texts[i]) - n,
-					      "%s{\"id\":\"r%d\",\"verdict\":\"block\",\"when\":{\"rate\":"
-					      "{\"ops\":%d,\"per\":\"1m\"}}}",
-					      r ? "," : "", r, r + 1);
+			n += (size_t)snprintf(
+				texts[i] + n, sizeof(texts[i]) - n,
+				"%s{\"id\":\"r%d\",\"verdict\":\"block\",\"when\":{\"rate\":"
+				"{\"ops\":%d,\"per\":\"1m\"}}}",
+				r ? "," : "", r, r + 1);
 		(void)snprintf(texts[i] + n, sizeof(texts[i]) - n, "]}");
 		list[i] = texts[i];
 	}

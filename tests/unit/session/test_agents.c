@@ -18,8 +18,9 @@ static struct policy_set *compile(const char *json)
 	return set;
 }
 
-static const char two_words[] = "{\"name\":\"own\",\"default\":\"allow\",\"targets\":[{\"name\":\"t\","
-				"\"hosts\":[\"10.0.0.0/8\",\"localhost\"],\"ports\":[80]}]}";
+static const char two_words[] =
+	"{\"name\":\"own\",\"default\":\"allow\",\"targets\":[{\"name\":\"t\","
+	"\"hosts\":[\"10.0.0.0/8\",\"localhost\"],\"ports\":[80]}]}";
 static const char by_glob[] = "{\"name\":\"shared\",\"agents\":[{\"cgroup\":\"/agents/**\"}],"
 			      "\"targets\":[{\"name\":\"all\",\"hosts\":[\"*\"]}]}";
 
@@ -45,8 +46,8 @@ static void test_nearest_attached_cgroup_rules(void **state)
 	assert_int_equal(agents_new("boot", &r), 0);
 	agents_set_policies(r, compile(by_glob));
 	assert_int_equal(agents_attach(r, 10, "/agents", "outer", "", NULL, 0, NULL), 0);
-	assert_int_equal(agents_attach(r, 11, "/agents/inner", "inner", "", NULL, 0, compile(two_words)),
-			 0);
+	assert_int_equal(
+		agents_attach(r, 11, "/agents/inner", "inner", "", NULL, 0, compile(two_words)), 0);
 	assert_string_equal(policy_name(policy_of(r, 10, "outer")), "shared");
 	assert_string_equal(policy_name(policy_of(r, 11, "inner")), "own");
 

@@ -11,7 +11,7 @@ enum {
 	S_EXT_EQUALS, /* behind '=' */
 	S_EXT_VALUE,
 	S_EXT_QUOTED,
-	S_EXT_ESCAPED, /* behind a backslash in quotes */
+	S_EXT_ESCAPED,  /* behind a backslash in quotes */
 	S_EXT_UNQUOTED, /* behind the closing quote */
 	S_SIZE_LF,
 	S_DATA,

@@ -6,7 +6,7 @@
 #include "head.h"
 
 enum {
-	CHUNK_LINE_MAX = 256, /* bytes of one chunk-size line: padding without end */
+	CHUNK_LINE_MAX = 256,      /* bytes of one chunk-size line: padding without end */
 	CHUNK_EXT_MAX = 16 * 1024, /* bytes of extensions in a message: overhead that no content
 				      limit sees (CVE-2023-39326) */
 };
@@ -15,14 +15,14 @@ struct chunk {
 	uint8_t state; /* all zero: at the first chunk's size */
 	uint8_t digits;
 	uint16_t line; /* bytes of the current size line */
-	uint32_t ext; /* bytes of extensions so far */
+	uint32_t ext;  /* bytes of extensions so far */
 	uint64_t left; /* content bytes of this chunk to come */
 };
 
 enum chunk_step {
-	CHUNK_MORE, /* all of in was used */
+	CHUNK_MORE,    /* all of in was used */
 	CHUNK_CONTENT, /* *ret_content is content, at the end of what was used */
-	CHUNK_LAST, /* the last chunk's size line was used: trailers follow */
+	CHUNK_LAST,    /* the last chunk's size line was used: trailers follow */
 };
 
 /* Goes on over in, up to and through one piece of content. *ret_used bytes are well-formed; with a

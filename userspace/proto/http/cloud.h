@@ -27,8 +27,8 @@ struct cloud {
 	 * ("DescribeInstances", "setIamPolicy"), else get, list, create, update, patch, delete, … */
 	struct slice service, action, resource, name, subresource, ns, region, project;
 	uint32_t effects; /* all that the call can have; OP_UNKNOWN when that is not known */
-	bool secret; /* its answer holds a secret's value or a credential */
-	bool by_host; /* recognised by the host, whose API is known; else by the path's shape */
+	bool secret;      /* its answer holds a secret's value or a credential */
+	bool by_host;     /* recognised by the host, whose API is known; else by the path's shape */
 };
 
 /* False when host and path are surely no cloud's: most are not, and need not pay for the question. */

@@ -18,7 +18,7 @@ struct finding {
 	const struct op_query *form;
 	size_t n_form;
 	enum http_body_kind kind; /* of op.body; BODY_OTHER when there is none */
-	uint32_t effects; /* replaces the method's, when not 0 */
+	uint32_t effects;         /* replaces the method's, when not 0 */
 	bool ambiguous;
 	/* GraphQL */
 	bool graphql, persisted, opaque;

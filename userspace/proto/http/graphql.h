@@ -9,8 +9,8 @@
 #include "base/arena.h"
 
 enum {
-	GRAPHQL_DEPTH_MAX = 64, /* nesting of selections, values and types: stacks */
-	GRAPHQL_DEFS_MAX = 64, /* operations and fragments of one document */
+	GRAPHQL_DEPTH_MAX = 64,   /* nesting of selections, values and types: stacks */
+	GRAPHQL_DEFS_MAX = 64,    /* operations and fragments of one document */
 	GRAPHQL_FIELDS_MAX = 128, /* root fields, once fragments are resolved */
 };
 
@@ -19,7 +19,7 @@ extern const char *const graphql_type_names[3];
 
 struct graphql {
 	enum graphql_type type;
-	struct slice name; /* of the operation that runs; empty when it has none */
+	struct slice name;    /* of the operation that runs; empty when it has none */
 	struct slice *fields; /* real names of its root fields, in a */
 	size_t n_fields;
 };

@@ -5,8 +5,8 @@
 #include <llhttp.h>
 
 enum {
-	C_TOKEN = 1, /* RFC 9110 §5.6.2 tchar */
-	C_VALUE = 2, /* field values: visible, obs-text, space, tab */
+	C_TOKEN = 1,  /* RFC 9110 §5.6.2 tchar */
+	C_VALUE = 2,  /* field values: visible, obs-text, space, tab */
 	C_TARGET = 4, /* request targets: visible ASCII, without '#' */
 };
 

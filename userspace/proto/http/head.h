@@ -11,27 +11,27 @@
 
 /* What is wrong and what the client is told. Static strings only. */
 struct http_fault {
-	size_t at; /* offset of the fault in what was given */
+	size_t at;        /* offset of the fault in what was given */
 	const char *rule; /* as parse_err */
 	const char *spec;
 	unsigned status; /* for a request: the native refusal's status */
-	int code; /* negative errno as proto_class.feed */
+	int code;        /* negative errno as proto_class.feed */
 };
 
 /* Slices point into the bytes that were parsed. */
 struct http_head {
 	struct slice method, target; /* request */
-	unsigned status; /* response */
+	unsigned status;             /* response */
 	struct slice reason;
 	unsigned minor; /* HTTP/1.minor: 0 or 1 */
 	unsigned n_headers;
 	struct slice lines; /* everything but leading and closing empty lines */
-	struct slice host; /* the Host field's value */
+	struct slice host;  /* the Host field's value */
 	bool has_host, has_length, chunked;
 	uint64_t length;
 	bool conn_close, conn_keep, conn_upgrade;
 	bool expect_continue;
-	bool secrets; /* a field that http_head_is_secret names is there */
+	bool secrets;                /* a field that http_head_is_secret names is there */
 	unsigned n_types, n_codings; /* fields of that name */
 	struct slice content_type, content_coding, user_agent, expect, upgrade, authorization,
 		method_override, url_override;

@@ -9,7 +9,7 @@
 #include "base/arena.h"
 
 enum {
-	JSON_DEPTH_MAX = 64, /* nesting: stacks of the readers behind us */
+	JSON_DEPTH_MAX = 64,       /* nesting: stacks of the readers behind us */
 	JSON_KEYS_MAX = 64 * 1024, /* keys that are compared for duplicates: memory */
 };
 

@@ -7,8 +7,8 @@
 
 struct http_path {
 	struct slice raw, query; /* as sent; the query without '?' */
-	struct slice norm; /* begins with '/' */
-	bool ambiguous; /* servers may read this path in different ways */
+	struct slice norm;       /* begins with '/' */
+	bool ambiguous;          /* servers may read this path in different ways */
 };
 
 /*

@@ -27,31 +27,31 @@ enum {
 	HTTP_EVENTS = 32, /* ring of events; feed stops taking when it fills */
 	HTTP_EVENTS_FULL = 24,
 	HTTP_ATTRS = 48,
-	HTTP_OBJECTS = 3, /* path, host, and what the cloud calls it */
+	HTTP_OBJECTS = 3,      /* path, host, and what the cloud calls it */
 	HTTP_FIELDS_MAX = 256, /* header fields of op.headers: memory for a head full of them */
 	HTTP_INTERIM_MAX = 64, /* 1xx responses before the final one: notes without end */
-	HTTP_REFUSAL_MAX = 8 * 1024, /* bytes of one refusal */
+	HTTP_REFUSAL_MAX = 8 * 1024,  /* bytes of one refusal */
 	HTTP_SWALLOW_MAX = 64 * 1024, /* bytes of a denied request's body that are read and dropped
 					 to keep the connection; beyond, it is closed */
-	HTTP_TYPE_MAX = 96, /* bytes kept of Content-Type and reason for RESULT */
+	HTTP_TYPE_MAX = 96,           /* bytes kept of Content-Type and reason for RESULT */
 };
 
 enum req_state {
-	REQ_HEAD, /* collecting a head */
-	REQ_GATHER, /* a body that is judged with its head: gather.c */
-	REQ_JUDGED, /* the head is an OP that waits for its verdict */
-	REQ_BODY, /* body.c */
+	REQ_HEAD,    /* collecting a head */
+	REQ_GATHER,  /* a body that is judged with its head: gather.c */
+	REQ_JUDGED,  /* the head is an OP that waits for its verdict */
+	REQ_BODY,    /* body.c */
 	REQ_SWALLOW, /* a denied request's body */
-	REQ_HELD, /* behind an Upgrade or CONNECT: nothing is taken until its answer */
-	REQ_LAST, /* the client said that no request follows */
-	REQ_FAILED, /* a malformed request waits for the responses before it */
-	REQ_RELAY, /* upgraded */
+	REQ_HELD,    /* behind an Upgrade or CONNECT: nothing is taken until its answer */
+	REQ_LAST,    /* the client said that no request follows */
+	REQ_FAILED,  /* a malformed request waits for the responses before it */
+	REQ_RELAY,   /* upgraded */
 };
 
 enum resp_state {
 	RESP_HEAD,
-	RESP_BODY, /* body.c */
-	RESP_DONE, /* answered before the request's body was through */
+	RESP_BODY,   /* body.c */
+	RESP_DONE,   /* answered before the request's body was through */
 	RESP_OPAQUE, /* a positive answer to an upgrade waits for decide */
 	RESP_RELAY,
 };
@@ -61,21 +61,21 @@ enum body_form {
 	BODY_LENGTH,
 	BODY_CHUNKED,
 	BODY_TRAILER, /* behind the last chunk */
-	BODY_CLOSE, /* until the server closes */
+	BODY_CLOSE,   /* until the server closes */
 };
 
 struct exchange {
 	uint64_t op_id;
-	uint64_t bytes[2]; /* content bytes by direction; after an upgrade raw bytes */
+	uint64_t bytes[2];  /* content bytes by direction; after an upgrade raw bytes */
 	size_t recorded[2]; /* of limits.record_max */
-	unsigned status; /* 0 = not answered */
-	unsigned interim; /* 1xx so far */
+	unsigned status;    /* 0 = not answered */
+	unsigned interim;   /* 1xx so far */
 	bool head, connect, websocket, upgrade;
-	bool req_done; /* the request is through */
-	bool started; /* a byte of its final response went to the client */
-	bool denied; /* h->refusal is its answer */
-	bool last; /* the connection ends with it */
-	bool complete; /* its answer came to its end */
+	bool req_done;  /* the request is through */
+	bool started;   /* a byte of its final response went to the client */
+	bool denied;    /* h->refusal is its answer */
+	bool last;      /* the connection ends with it */
+	bool complete;  /* its answer came to its end */
 	bool continued; /* 100 was sent in the server's place: one of the server's is dropped */
 };
 
@@ -101,21 +101,21 @@ enum http_body_kind {
 	BODY_JSON,
 	BODY_FORM,
 	BODY_GRAPHQL, /* application/graphql: the document itself */
-	BODY_MAYBE, /* text/plain or no type: JSON when its first character says so */
+	BODY_MAYBE,   /* text/plain or no type: JSON when its first character says so */
 };
 
 /* A request's body that is taken whole before its operation is given. */
 struct gather {
 	enum http_body_kind kind;
-	bool active; /* head and body of the operation that waits lie here */
-	bool complete; /* the body is here to its end */
-	bool released; /* allowed: wire goes out when the output before it is through */
+	bool active;       /* head and body of the operation that waits lie here */
+	bool complete;     /* the body is here to its end */
+	bool released;     /* allowed: wire goes out when the output before it is through */
 	bool continue_due; /* the client waits for 100, and answers come before it */
 	bool continued;
 	struct buf head;
-	struct buf wire; /* as sent, framing included */
+	struct buf wire;    /* as sent, framing included */
 	struct buf content; /* without framing, when that is chunked; else wire is the content */
-	struct buf plain; /* without content coding, when there is one */
+	struct buf plain;   /* without content coding, when there is one */
 	uint64_t content_len;
 	size_t blank; /* BODY_MAYBE: white space at its beginning */
 };
@@ -123,9 +123,9 @@ struct gather {
 struct side {
 	uint64_t offset; /* stream offset of the next byte to be taken */
 	struct buf head; /* a head or trailer section being collected, or one that waits */
-	size_t lead; /* bytes of empty lines before the head */
-	size_t lines; /* lines in head */
-	size_t line; /* where the current line begins in head */
+	size_t lead;     /* bytes of empty lines before the head */
+	size_t lines;    /* lines in head */
+	size_t line;     /* where the current line begins in head */
 	enum body_form form;
 	uint64_t left; /* body bytes to come, of BODY_LENGTH or a swallowed body */
 	struct chunk chunk;
@@ -149,13 +149,13 @@ struct http {
 	struct op op;
 	struct op_attr attrs[HTTP_ATTRS];
 	struct op_object objects[HTTP_OBJECTS];
-	struct arena arena; /* of the head's facts */
+	struct arena arena;      /* of the head's facts */
 	struct arena body_arena; /* of the body's */
 	struct http_head head;
 	struct http_fields fields;
 	struct gather gather;
 	struct slice path, host_text; /* normalised; in lower case, without port */
-	unsigned host_port; /* 0 = none given */
+	unsigned host_port;           /* 0 = none given */
 	/* whom the connection goes to */
 	bool peer_told;
 	struct addr peer;
@@ -174,7 +174,7 @@ struct http {
 	/* the end */
 	bool ending, ended;
 	int deferred; /* becomes error when the responses before it are through */
-	int error; /* sticky */
+	int error;    /* sticky */
 	struct parse_err err;
 };
 

@@ -9,8 +9,8 @@ struct ws {
 	uint8_t head[14];
 	uint8_t n, need; /* bytes of head that are there; of them all, 0 = not known yet */
 	bool fragmented; /* a message's first frame came, not its last */
-	bool closed; /* a close frame came: nothing may follow */
-	uint64_t left; /* payload bytes of this frame to come */
+	bool closed;     /* a close frame came: nothing may follow */
+	uint64_t left;   /* payload bytes of this frame to come */
 	uint64_t frames; /* complete heads so far */
 };
 

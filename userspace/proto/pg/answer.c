@@ -318,7 +318,7 @@ static int authentication(struct pg *p, struct slice body)
 	case 7: p->auth = "gss"; break;
 	case 9: p->auth = "sspi"; break;
 	case 10: p->auth = "sasl"; break;
-	case 8: /* more of GSS or SSPI */
+	case 8:  /* more of GSS or SSPI */
 	case 11: /* more of SASL */
 	case 12: break;
 	default: return -EPROTO;

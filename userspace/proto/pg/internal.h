@@ -25,15 +25,15 @@
 
 enum {
 	PG_STARTUP_MIN = 8,
-	PG_STARTUP_MAX = 10000, /* the server's MAX_STARTUP_PACKET_LENGTH */
+	PG_STARTUP_MAX = 10000,      /* the server's MAX_STARTUP_PACKET_LENGTH */
 	PG_MESSAGE_MAX = 0x40000000, /* the server takes nothing larger than 1 GiB */
-	PG_SMALL_MAX = 10000, /* the server's bound for messages without data */
-	PG_AUTH_MAX = 65535, /* of a password or SASL message, as in the server */
-	PG_NAME_MAX = 63, /* the server compares names of statements by that many bytes */
+	PG_SMALL_MAX = 10000,        /* the server's bound for messages without data */
+	PG_AUTH_MAX = 65535,         /* of a password or SASL message, as in the server */
+	PG_NAME_MAX = 63,    /* the server compares names of statements by that many bytes */
 	PG_NAMES_MAX = 8192, /* names remembered: a client that prepares without end */
 	PG_PORTALS_MAX = 1024,
 	PG_COLUMNS_MAX = 1664, /* the server's MaxTupleAttributeNumber */
-	PG_ARENA_KEEP = 8192, /* an arena that held more gives it back */
+	PG_ARENA_KEEP = 8192,  /* an arena that held more gives it back */
 };
 
 enum {
@@ -43,18 +43,18 @@ enum {
 };
 
 enum pg_phase {
-	PG_PHASE_START, /* the client's first packet is not decided yet */
-	PG_PHASE_RUN, /* startup went to the server */
+	PG_PHASE_START,  /* the client's first packet is not decided yet */
+	PG_PHASE_RUN,    /* startup went to the server */
 	PG_PHASE_CANCEL, /* a cancel request went to the server, nothing else will */
-	PG_PHASE_RELAY, /* opaque by permission */
-	PG_PHASE_DONE, /* END was said: what still comes is dropped */
+	PG_PHASE_RELAY,  /* opaque by permission */
+	PG_PHASE_DONE,   /* END was said: what still comes is dropped */
 };
 
 /* ---- statements and portals by name (prepared.c) ------------------------------------------------ */
 
 struct pg_name {
-	struct list_node node; /* in pg_names.all, the least recently used first */
-	struct pg_name *next; /* in its bucket */
+	struct list_node node;     /* in pg_names.all, the least recently used first */
+	struct pg_name *next;      /* in its bucket */
 	struct list_node versions; /* struct pg_prep, oldest first */
 	bool tainted; /* SQL's own PREPARE, or a name too long to be told from others, may have
 			 put another statement here: whatever is bound is OP_UNKNOWN as well */
@@ -73,7 +73,7 @@ struct pg_prep {
 	struct pg_name *name; /* NULL when replaced */
 	bool confirmed;
 	uint64_t batch; /* the run between two Syncs it was sent in */
-	uint64_t seq; /* of its Parse among all that was forwarded */
+	uint64_t seq;   /* of its Parse among all that was forwarded */
 	const struct pg_facts *facts;
 	struct slice text; /* cut at limits.text_max */
 	size_t full_len;
@@ -94,11 +94,11 @@ struct pg_names {
 struct pg_portal {
 	struct list_node node;
 	unsigned refs;
-	uint64_t op; /* whose results come out of it */
-	uint64_t seq; /* of the Bind */
+	uint64_t op;     /* whose results come out of it */
+	uint64_t seq;    /* of the Bind */
 	size_t recorded; /* bytes of DATA so far */
 	bool risky, copy_in;
-	bool answered; /* a RESULT was given */
+	bool answered;      /* a RESULT was given */
 	uint16_t n_formats; /* of the result columns: 0 = all text, 1 = that one for all */
 	uint16_t cap_formats;
 	uint8_t *formats;
@@ -118,7 +118,7 @@ enum pg_pend_kind {
 	PG_PEND_EXECUTE,
 	PG_PEND_CLOSE,
 	PG_PEND_SYNC,
-	PG_PEND_CALL, /* FunctionCall */
+	PG_PEND_CALL,     /* FunctionCall */
 	PG_PEND_COPY_END, /* CopyDone or CopyFail sent before the server asked for data */
 };
 
@@ -127,13 +127,13 @@ struct pg_pend {
 	bool answered; /* something came that must come before ReadyForQuery */
 	bool failed;
 	bool described; /* ParameterDescription came */
-	bool copy_in; /* a COPY … FROM STDIN is in it */
+	bool copy_in;   /* a COPY … FROM STDIN is in it */
 	uint64_t seq;
 	uint64_t op; /* the first operation of the message */
 	uint32_t n_ops, done;
 	uint64_t rows, bytes;
-	size_t recorded; /* bytes of DATA for the present operation */
-	struct pg_prep *prep; /* PARSE, BIND, DESCRIBE_STMT; a reference */
+	size_t recorded;          /* bytes of DATA for the present operation */
+	struct pg_prep *prep;     /* PARSE, BIND, DESCRIBE_STMT; a reference */
 	struct pg_portal *portal; /* EXECUTE, DESCRIBE_PORTAL; a reference */
 	struct pg_portal *bound;
 	uint8_t *refusal; /* not NULL: a substitute went out, its ErrorResponse becomes this */
@@ -158,8 +158,8 @@ enum pg_work_kind {
 /* One text that the message may run, and where its facts come from. */
 struct pg_candidate {
 	const struct pg_facts *facts; /* NULL: nothing is known */
-	struct pg_prep *prep; /* BIND: a reference; NULL: the name is not known */
-	struct slice text; /* the whole string */
+	struct pg_prep *prep;         /* BIND: a reference; NULL: the name is not known */
+	struct slice text;            /* the whole string */
 	size_t full_len;
 };
 
@@ -171,7 +171,7 @@ struct pg_work {
 	uint32_t n_ops;
 	uint32_t add_effects; /* for each of the operations */
 	bool tainted;
-	struct slice name; /* of the statement: PARSE, BIND, EXECUTE: the portal */
+	struct slice name;   /* of the statement: PARSE, BIND, EXECUTE: the portal */
 	struct slice portal; /* BIND */
 	const struct op_param *params;
 	size_t n_params;
@@ -216,7 +216,7 @@ struct pg_shared {
 struct pg_lexing {
 	bool strings_known, strings_standard;
 	bool encoding_known, encoding_safe, encoding_utf8;
-	bool ever_unsafe; /* something was unusual once: a ROLLBACK may bring it back */
+	bool ever_unsafe;  /* something was unusual once: a ROLLBACK may bring it back */
 	uint64_t risk_seq; /* the newest message that may change any of it; 0 = settled */
 };
 
@@ -232,11 +232,11 @@ struct pg {
 	uint64_t next_op;
 
 	/* from the client */
-	struct buf fmsg; /* the message being gathered, or held for its verdict */
+	struct buf fmsg;  /* the message being gathered, or held for its verdict */
 	uint64_t fmsg_at; /* its offset */
-	size_t fleft; /* of a streamed message */
-	bool fdrop; /* and it goes nowhere */
-	uint8_t ftype; /* of that */
+	size_t fleft;     /* of a streamed message */
+	bool fdrop;       /* and it goes nowhere */
+	uint8_t ftype;    /* of that */
 	bool ssl_asked, gss_asked, plain_answer; /* the 'N' is in the output */
 	bool terminated, fatal;
 	bool replication, authenticated;
@@ -251,12 +251,12 @@ struct pg {
 	struct pg_pend *pend; /* a ring */
 	size_t pend_cap, pend_head, pend_count;
 	bool skipping; /* the server ignores everything up to Sync */
-	bool doomed; /* a message of this run was refused: the rest up to Sync is dropped here,
+	bool doomed;   /* a message of this run was refused: the rest up to Sync is dropped here,
 			since the server would ignore it */
-	unsigned maybe_sync; /* Syncs that the server may or may not have swallowed in COPY */
-	uint64_t maybe_seq; /* all later messages are answered behind those Syncs */
+	unsigned maybe_sync;    /* Syncs that the server may or may not have swallowed in COPY */
+	uint64_t maybe_seq;     /* all later messages are answered behind those Syncs */
 	bool copy_in, copy_out; /* in CopyData mode, as seen from here */
-	uint64_t copy_op; /* whose CopyData the client sends */
+	uint64_t copy_op;       /* whose CopyData the client sends */
 	size_t copy_recorded;
 	uint64_t data_op; /* CopyData sent ahead of the server's answer; 0 = none expected */
 	struct pg_names names;
@@ -268,9 +268,9 @@ struct pg {
 	const char *auth; /* method asked for */
 
 	/* from the server */
-	struct buf bmsg; /* the message being gathered, or held (CopyBothResponse) */
+	struct buf bmsg;  /* the message being gathered, or held (CopyBothResponse) */
 	uint64_t bmsg_at; /* its offset */
-	size_t bleft; /* of a streamed message */
+	size_t bleft;     /* of a streamed message */
 	uint8_t btype;
 	uint64_t opaque_op; /* waits for its verdict; 0 = none */
 	uint64_t relay_op;
@@ -284,7 +284,7 @@ struct pg {
 	struct pg_event *events; /* a ring */
 	size_t ev_cap, ev_head, ev_count;
 	struct arena ev_arena; /* attributes */
-	struct buf data; /* bytes of DATA events */
+	struct buf data;       /* bytes of DATA events */
 	size_t extra; /* bytes recorded of what a server may say without end, since operation … */
 	uint64_t extra_op;
 	bool ended;
@@ -380,7 +380,7 @@ void pg_names_done(struct pg *p);
 int pg_prep_new(struct pg *p, const struct pg_work *w, struct pg_prep **ret) __must_check;
 void pg_prep_unref(struct pg *p, struct pg_prep *s);
 void pg_prep_confirm(struct pg *p, struct pg_prep *s); /* ParseComplete */
-void pg_prep_drop(struct pg *p, struct pg_prep *s); /* failed, skipped */
+void pg_prep_drop(struct pg *p, struct pg_prep *s);    /* failed, skipped */
 int pg_prep_set_oids(struct pg *p, struct pg_prep *s, struct slice be32s) __must_check;
 struct pg_name *pg_name_find(struct pg *p, struct slice name);
 void pg_name_closed(struct pg *p, struct slice name, uint64_t seq); /* CloseComplete */

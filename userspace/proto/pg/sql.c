@@ -13,27 +13,27 @@
 #include "sql_walk.h"
 
 enum {
-	TREE_MAX = 512 << 20, /* bytes of one unpacked tree; PG_SQL_TOKENS_MAX keeps far below */
-	STMTS_MAX = 16384, /* statements of one string; more are OP_UNKNOWN */
+	TREE_MAX = 512 << 20,    /* bytes of one unpacked tree; PG_SQL_TOKENS_MAX keeps far below */
+	STMTS_MAX = 16384,       /* statements of one string; more are OP_UNKNOWN */
 	KEY_TEXT_MAX = 64 << 10, /* longer text is not kept as a key */
 };
 
 /* How to read a key. */
 enum {
-	KEY_NORM = 1, /* a normal form; else the text itself */
+	KEY_NORM = 1,      /* a normal form; else the text itself */
 	KEY_UNTRUSTED = 2, /* text that the server may read differently */
 };
 
 struct entry {
 	struct pg_facts facts; /* first: callers hold this */
-	unsigned refs; /* callers, and the cache */
+	unsigned refs;         /* callers, and the cache */
 	unsigned key_kind;
 	uint64_t hash;
 	struct slice key;
 	size_t bytes;
 	struct entry *chain;
 	struct list_node lru;
-	struct entry *base; /* set in a view: where objects and attributes are, a reference held */
+	struct entry *base;  /* set in a view: where objects and attributes are, a reference held */
 	struct pg_stmt stmt; /* a view's own, with other offsets */
 };
 
@@ -172,7 +172,7 @@ struct draft {
 	size_t n_stmts;
 	bool parsed;
 	bool literal; /* another literal could mean other facts */
-	bool limit; /* another number in LIMIT could */
+	bool limit;   /* another number in LIMIT could */
 };
 
 static void *tree_alloc(void *arena, size_t size)

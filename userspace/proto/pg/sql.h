@@ -17,9 +17,9 @@
 #include "op.h"
 
 enum {
-	PG_SQL_TEXT_MAX = 1 << 20, /* bytes; longer text is OP_UNKNOWN, unparsed: memory */
+	PG_SQL_TEXT_MAX = 1 << 20,  /* bytes; longer text is OP_UNKNOWN, unparsed: memory */
 	PG_SQL_TOKENS_MAX = 200000, /* so is text of more tokens: 1 MiB of "1,1,1" takes 400 MiB */
-	PG_SQL_DEPTH_MAX = 1000, /* and text that nests deeper: the parser's stack */
+	PG_SQL_DEPTH_MAX = 1000,    /* and text that nests deeper: the parser's stack */
 };
 
 /* What is known of the server's way of reading text; it changes what a literal is. */
@@ -41,7 +41,7 @@ struct pg_stmt {
 	 * be parsed is "UNKNOWN".
 	 */
 	const char *verb;
-	uint32_t effects; /* OP_* bits, never 0 */
+	uint32_t effects;                /* OP_* bits, never 0 */
 	const struct op_object *objects; /* each (kind, name) once */
 	size_t n_objects;
 	/*
@@ -74,7 +74,7 @@ struct pg_stmt {
 	size_t offset, len; /* of this statement's own text inside of the string, as given to facts
 			       (trimmed of space and the semicolon) */
 	bool copy_in, copy_out; /* COPY … FROM STDIN / TO STDOUT: the wire changes to CopyData */
-	bool sets_lexing; /* SET or set_config of standard_conforming_strings, backslash_quote or
+	bool sets_lexing;    /* SET or set_config of standard_conforming_strings, backslash_quote or
 				   client_encoding, by any spelling: what follows is read differently */
 	bool may_set_lexing; /* runs code that cannot be seen and could do the same: before the
 				   server has answered, its last ParameterStatus is no proof */
@@ -83,8 +83,8 @@ struct pg_stmt {
 /* All statements of one string, immutable. */
 struct pg_facts {
 	const struct pg_stmt *stmts;
-	size_t n_stmts; /* 0 for an empty string or only comments */
-	struct slice norm; /* numbers and strings replaced by ?, white space and comments folded;
+	size_t n_stmts;       /* 0 for an empty string or only comments */
+	struct slice norm;    /* numbers and strings replaced by ?, white space and comments folded;
 				 empty when the text was not normalised and stands for itself */
 	uint64_t fingerprint; /* of norm, or of the text, under HASH_KEY_FIXED; never 0 */
 	bool parsed; /* false: not parsable (or refused: too long, too deep); the one statement

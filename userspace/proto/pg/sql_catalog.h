@@ -13,7 +13,7 @@
 #include "op.h"
 
 enum {
-	PG_CATALOG_NAMES_MAX = 1 << 20, /* relations, functions, operators and types together */
+	PG_CATALOG_NAMES_MAX = 1 << 20,   /* relations, functions, operators and types together */
 	PG_CATALOG_BYTES_MAX = 256 << 20, /* of the copy that is kept */
 };
 
@@ -21,7 +21,7 @@ enum {
 struct pg_catalog_also {
 	uint32_t on; /* OP_* bits: any of these accesses brings it about */
 	struct slice schema,
-		name; /* of the other relation: a partition, a child, the end of a cascade */
+		name;    /* of the other relation: a partition, a child, the end of a cascade */
 	uint32_t access; /* OP_* bits: what that one gets */
 };
 
@@ -40,7 +40,7 @@ struct pg_catalog_relation {
 
 struct pg_catalog_function {
 	struct slice name; /* without schema */
-	bool of_row; /* takes one row: table.function calls it too */
+	bool of_row;       /* takes one row: table.function calls it too */
 };
 
 struct pg_catalog {

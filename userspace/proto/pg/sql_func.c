@@ -10,11 +10,11 @@
 
 enum func_arg {
 	ARG_NONE,
-	ARG_FILE, /* the first argument names a file on the server */
+	ARG_FILE,  /* the first argument names a file on the server */
 	ARG_FILE2, /* the second does */
-	ARG_SEQ, /* the first names a sequence */
+	ARG_SEQ,   /* the first names a sequence */
 	ARG_TABLE, /* the first names a table that is read */
-	ARG_SET, /* set_config(name, value, local) */
+	ARG_SET,   /* set_config(name, value, local) */
 };
 
 struct func {

@@ -6,11 +6,11 @@
 #include "sql.h"
 
 struct pg_norm {
-	size_t len; /* bytes written */
-	unsigned literals; /* how many were replaced */
-	unsigned limits; /* the words LIMIT, FIRST and NEXT */
+	size_t len;           /* bytes written */
+	unsigned literals;    /* how many were replaced */
+	unsigned limits;      /* the words LIMIT, FIRST and NEXT */
 	unsigned limits_kept; /* whole numbers right behind one, which are not replaced */
-	bool single; /* no semicolon but one at the end */
+	bool single;          /* no semicolon but one at the end */
 	size_t from, to; /* of the text: what is between is the statement, if it is a single one */
 };
 

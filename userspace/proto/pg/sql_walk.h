@@ -39,11 +39,11 @@ struct pg_walk {
 	unsigned depth;
 	unsigned dml; /* PG_DML_* bits that were met */
 	bool literal; /* a fact depends on the value of a literal */
-	bool limit; /* so does the limit */
+	bool limit;   /* so does the limit */
 	bool copy_in, copy_out, sets_lexing, may_set_lexing;
 	bool calls_undeclared; /* a function that is not PostgreSQL's own; pg_walk_stmt adds what
 				  that means, so that effects tells what is unknown without it */
-	int err; /* 0 or -ENOMEM; sticky */
+	int err;               /* 0 or -ENOMEM; sticky */
 };
 
 enum {

@@ -27,7 +27,7 @@ struct tcp {
 	struct proto_limits lim;
 	enum tcp_state state;
 	struct buf out[2];
-	uint64_t bytes[2]; /* relayed so far */
+	uint64_t bytes[2];   /* relayed so far */
 	uint64_t drained[2]; /* consumed of that */
 	size_t recorded[2];
 	bool eof[2];

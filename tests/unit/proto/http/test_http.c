@@ -508,17 +508,17 @@ static void test_websocket_faults(void **state)
 	} bad[] = {
 		{ "\x83\x80"
 		  "abcd",
-		  6, DIR_TO_SERVER }, /* reserved opcode */
+		  6, DIR_TO_SERVER },              /* reserved opcode */
 		{ "\x81\x01x", 3, DIR_TO_SERVER }, /* no mask */
 		{ "\x81\x81"
 		  "abcdx",
-		  7, DIR_TO_CLIENT }, /* a mask */
-		{ "\x89\x7e\x00\x80", 4, DIR_TO_CLIENT }, /* long ping */
-		{ "\x81\x7e\x00\x01x", 5, DIR_TO_CLIENT }, /* not minimal */
+		  7, DIR_TO_CLIENT },                                /* a mask */
+		{ "\x89\x7e\x00\x80", 4, DIR_TO_CLIENT },            /* long ping */
+		{ "\x81\x7e\x00\x01x", 5, DIR_TO_CLIENT },           /* not minimal */
 		{ "\x82\x7f\xff\0\0\0\0\0\0\0", 10, DIR_TO_CLIENT }, /* 2^63 and more */
-		{ "\x80\x00", 2, DIR_TO_CLIENT }, /* continues nothing */
-		{ "\x01\x00\x81\x00", 4, DIR_TO_CLIENT }, /* interrupts a fragment */
-		{ "\x88\x00\x89\x00", 4, DIR_TO_CLIENT }, /* behind a close */
+		{ "\x80\x00", 2, DIR_TO_CLIENT },                    /* continues nothing */
+		{ "\x01\x00\x81\x00", 4, DIR_TO_CLIENT },            /* interrupts a fragment */
+		{ "\x88\x00\x89\x00", 4, DIR_TO_CLIENT },            /* behind a close */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {

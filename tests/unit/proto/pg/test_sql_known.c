@@ -164,7 +164,7 @@ static void test_code_under_known_names(void **state)
 		{ "SELECT lower('x')", false },
 		{ "SELECT users.total FROM users", true },
 		{ "SELECT (u).total FROM users u", true },
-		{ "SELECT total FROM users", false }, /* a column, or an error */
+		{ "SELECT total FROM users", false },      /* a column, or an error */
 		{ "SELECT users.mine FROM users", false }, /* takes no row */
 		{ "SELECT a ## b FROM users", true },
 		{ "SELECT 1 + 1", true },
