@@ -27,6 +27,9 @@ create view small as select * from big where id < 10;
 create function twice(int) returns int language sql as 'select $1 * 2';
 SQL
 
+newest_is() {
+	[ "$(store sessions | head -1 | jq -r .state)" = "$1" ]
+}
 agent_psql() {
 	run_agent psql -XAt "$@" 2>&1
 }
@@ -172,7 +175,7 @@ if through_weir; then
 		"the store finds the sessions by the rule that refused"
 	is "$(store sessions --verdict block | jq -r .protocol | sort -u)" postgres "and by verdict"
 	run_agent psql -XAtc 'select 17' > /dev/null 2>&1
-	is "$(store sessions | head -1 | jq -r .state)" ended "the last session of a command ended by itself"
+	ok "the last session of a command ended by itself" wait_for 10 newest_is ended
 	like "$(PGPORT=$(free_port) agent_psql -c 'select 1')" 'FATAL:.*no-target' \
 		"a port that no target names is refused, natively"
 fi
