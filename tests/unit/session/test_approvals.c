@@ -317,6 +317,7 @@ static void test_remembered(void **state)
 	assert_false(approvals_recall(f.t, &f.ask, &id));
 	f.ask.mono_ns -= 60 * SEC;
 	for (int i = 0; i < 9; i++) {
+		static const uint8_t other_hash[32] = { 8 };
 		struct fixture g = f;
 
 		fixture_fill(&g);
@@ -329,7 +330,7 @@ static void test_remembered(void **state)
 		case 2: g.op.text = SLICE("delete from item"); break;
 		case 3: g.op.fingerprint = 1; break;
 		case 4: g.param.text = SLICE("1"); break;
-		case 5: g.ask.policy_hash = (const uint8_t[32]){ 8 }; break;
+		case 5: g.ask.policy_hash = other_hash; break;
 		case 6: g.verdict.rule = "other"; break;
 		case 7: g.op.text_cut = true; break; /* nobody saw all of it */
 		case 8: g.session.dst.port_be = 1; break;
