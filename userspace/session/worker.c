@@ -253,13 +253,17 @@ static bool turn(struct worker *w, int limit_ms)
 	return n || !idle;
 }
 
-/* Is somebody still to be told that what was on hold is denied? */
+/* Is something to be said or heard yet: that what was on hold is denied, or an end? */
 static bool words_pending(const struct worker *w)
 {
 	list_foreach(n, &w->sessions) {
 		const struct session *s = container_of(n, struct session, all);
 
 		if (s->stage == SESSION_RUN && s->last_denied > s->last_result)
+			return true;
+		/* Its client has said all: what is missing is the server's end. */
+		if ((s->stage == SESSION_RUN || s->stage == SESSION_DRAIN) && s->connected &&
+		    (s->client.eof || sock_peer_ended(s->client.watch.fd)))
 			return true;
 	}
 	return false;
