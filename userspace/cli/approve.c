@@ -51,8 +51,7 @@ static int answer_all(const char *socket, char **ids, int n, bool allow, const c
 	int status = CLI_OK;
 
 	if (fd < 0)
-		return cli_fail(CLI_UNREACHABLE, "no daemon answers on %s: %s", socket,
-				strerror(-fd));
+		return client_unreachable(socket, fd);
 	for (int i = 0; i < n; i++) {
 		char why[512];
 		const char *state;

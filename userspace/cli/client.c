@@ -133,6 +133,12 @@ int client_ask(int fd, json_t *take_request, json_t **ret)
 	return r;
 }
 
+int client_unreachable(const char *socket, int err)
+{
+	return cli_fail(CLI_UNREACHABLE, "no daemon answers on %s: %s%s", socket, strerror(-err),
+			err == -EACCES ? " (try as root)" : "; start one with `weir daemon`");
+}
+
 int client_call(const char *socket, json_t *take_request, json_t **ret)
 {
 	_cleanup_(close_p) int fd = client_open(socket);
@@ -141,9 +147,7 @@ int client_call(const char *socket, json_t *take_request, json_t **ret)
 
 	if (fd < 0) {
 		json_decref(take_request);
-		return cli_fail(
-			CLI_UNREACHABLE, "no daemon answers on %s: %s%s", socket, strerror(-fd),
-			fd == -EACCES ? " (try as root)" : "; start one with `weir daemon`");
+		return client_unreachable(socket, fd);
 	}
 	r = client_ask(fd, take_request, &answer);
 	if (r == -EREMOTEIO) {

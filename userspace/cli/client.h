@@ -10,6 +10,8 @@
 
 /* Connects. The descriptor, or a negative errno (-ENOENT, -ECONNREFUSED: no daemon there). */
 int client_open(const char *socket) __must_check;
+/* Says that client_open failed with err (negative), and what to do. CLI_UNREACHABLE. */
+int client_unreachable(const char *socket, int err);
 /*
  * Sends one request (taken over, NULL = no memory) and waits for its answer, for up to a minute; while
  * the proxy restarts ("restarting") it is asked again for some seconds. 0 with *ret, which has "ok":

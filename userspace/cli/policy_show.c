@@ -194,7 +194,9 @@ int policy_show_run(const struct cli_command *cmd, int argc, char **argv)
 		err = store_get_policy(s, hash, &text);
 	(void)store_close(s); /* returns NULL */
 	if (err == -ENOENT)
-		return cli_fail(CLI_NO, "%s: neither the daemon nor the store has such a policy",
+		return cli_fail(CLI_NO,
+				"%s: neither the daemon nor the store has such a policy (of a hash "
+				"at least 8 digits are needed)",
 				what);
 	if (err < 0)
 		return cli_fail(CLI_UNREACHABLE, "%s: %s", what, store_strerror(err));
@@ -216,8 +218,7 @@ int policy_reload_run(const struct cli_command *cmd, int argc, char **argv)
 	socket = cli_socket_path(o.socket);
 	fd = client_open(socket);
 	if (fd < 0)
-		return cli_fail(CLI_UNREACHABLE, "no daemon answers on %s: %s", socket,
-				strerror(-fd));
+		return client_unreachable(socket, fd);
 	r = client_ask(fd, json_pack("{ss}", "command", "policies-reload"), &answer);
 	if (r < 0 && r != -EREMOTEIO)
 		return cli_fail(CLI_UNREACHABLE, "the daemon on %s does not answer: %s", socket,
