@@ -278,7 +278,7 @@ wait "$psql_pid"
 is "$?/$(rows 'id = 6')" 0/0 "psql goes on"
 kill -CONT "$pid"
 settled_told() {
-	jq -e --arg i "$id" 'select(.path == "/fail/2" and .body.id == $i and .body.event == "settled" and .status < 300)' "$hooks"
+	jq -es --arg i "$id" 'any(.[]; .path == "/fail/2" and .body.id == $i and .body.event == "settled" and .status < 300)' "$hooks"
 }
 ok "what it missed is told when it goes on" wait_for 20 settled_told
 
