@@ -5,16 +5,23 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum { DESCRIPTORS = 1 << 17 }; /* 65,000 connections */
+
 /* Only async-signal-safe calls: between fork and exec. */
 static void __noreturn_fn child(int sock, char *const argv[], char *const envp[])
 {
+	const struct rlimit many = { DESCRIPTORS, DESCRIPTORS };
 	sigset_t none;
 	int null;
 
+	/* Two descriptors a connection: what the shell allows is soon used up. Where even root may not
+	 * raise it, the proxy lives with less. */
+	(void)setrlimit(RLIMIT_NOFILE, &many);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* Out of the terminal's reach: ^C is for the warden, which then ends it in order. */
