@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/utf8.h"
+
 struct json_pos json_place_at(struct slice text, size_t offset)
 {
 	struct json_pos pos = { 1, 1 };
@@ -102,30 +104,6 @@ static unsigned hex4(const uint8_t *p)
 	return v;
 }
 
-static unsigned utf8_put(unsigned c, uint8_t out[4])
-{
-	if (c < 0x80) {
-		out[0] = (uint8_t)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (uint8_t)(0xc0 | c >> 6);
-		out[1] = (uint8_t)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (uint8_t)(0xe0 | c >> 12);
-		out[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (uint8_t)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (uint8_t)(0xf0 | c >> 18);
-	out[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (uint8_t)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 /* Whether the string with its escapes, between begin (its quote) and end (behind it), is key. */
 static bool string_is(struct slice text, size_t begin, size_t end, const char *key)
 {
@@ -146,7 +124,7 @@ static bool string_is(struct slice text, size_t begin, size_t end, const char *k
 				    (hex4(text.ptr + i + 2) - 0xdc00);
 				i += 6;
 			}
-			n = utf8_put(c, out);
+			n = (unsigned)utf8_put(out, c);
 		} else {
 			static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
 			const char *at = strchr(from, text.ptr[i + 1]);

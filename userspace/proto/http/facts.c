@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stddef.h>
 
+#include "base/utf8.h"
 #include "cloud.h"
 #include "graphql.h"
 #include "inflate.h"
@@ -109,7 +110,7 @@ static int body_check(struct http *h, struct finding *f)
 		if (r == 0)
 			f->form = pairs;
 		break;
-	case BODY_GRAPHQL: f->ambiguous |= !http_utf8_valid(h->op.body); break;
+	case BODY_GRAPHQL: f->ambiguous |= !utf8_valid(h->op.body); break;
 	case BODY_MAYBE:
 	case BODY_OTHER: h->op.body = SLICE_NONE; return 0;
 	}

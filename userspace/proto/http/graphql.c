@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include "base/utf8.h"
 #include "text.h"
 
 const char *const graphql_type_names[3] = { "query", "mutation", "subscription" };
@@ -453,7 +454,7 @@ int graphql_parse(struct slice doc, struct slice operation, struct arena *a, str
 
 	if (!defs)
 		return -ENOMEM;
-	if (!http_utf8_valid(doc))
+	if (!utf8_valid(doc))
 		return -EBADMSG;
 	r = definitions(doc, defs, &n);
 	if (r < 0)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/utf8.h"
 #include "text.h"
 
 static size_t skip_space(struct slice s, size_t i)
@@ -96,30 +97,6 @@ static int unit_at(struct slice s, size_t i)
 	return v;
 }
 
-static size_t put_utf8(uint8_t *out, uint32_t c)
-{
-	if (c < 0x80) {
-		out[0] = (uint8_t)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (uint8_t)(0xc0 | c >> 6);
-		out[1] = (uint8_t)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (uint8_t)(0xe0 | c >> 12);
-		out[1] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (uint8_t)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (uint8_t)(0xf0 | c >> 18);
-	out[1] = (uint8_t)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (uint8_t)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (uint8_t)(0x80 | (c & 0x3f));
-	return 4;
-}
-
 /* The character of the escape at s[*i], which is a backslash; *i is moved behind it. 0 is an error:
  * NUL ends a string for some readers. */
 static uint32_t escape_decode(struct slice s, size_t *i)
@@ -170,7 +147,7 @@ static ptrdiff_t unescape(struct slice inner, uint8_t *out)
 		c = escape_decode(inner, &i);
 		if (!c)
 			return -1;
-		n += put_utf8(out ? out + n : one, c);
+		n += utf8_put(out ? out + n : one, c);
 	}
 	return (ptrdiff_t)n;
 }
@@ -348,7 +325,7 @@ int json_check(struct slice text)
 	struct check c = { .s = text };
 	int r;
 
-	if (!http_utf8_valid(text))
+	if (!utf8_valid(text))
 		return -EBADMSG;
 	r = check_all(&c); /* a byte order mark is no value */
 	free(c.keys.at);

@@ -3,6 +3,8 @@
 
 #include <errno.h>
 
+#include "base/utf8.h"
+
 int http_hex_value(uint8_t c)
 {
 	if (c >= '0' && c <= '9')
@@ -10,37 +12,6 @@ int http_hex_value(uint8_t c)
 	if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')
 		return (c | 0x20) - 'a' + 10;
 	return -1;
-}
-
-bool http_utf8_valid(struct slice s)
-{
-	size_t i = 0;
-
-	while (i < s.len) {
-		uint8_t c = s.ptr[i++], lo = 0x80, hi = 0xbf;
-		unsigned more;
-
-		if (c < 0x80)
-			continue;
-		if (c < 0xc2 || c > 0xf4)
-			return false;
-		more = c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
-		if (c == 0xe0)
-			lo = 0xa0;
-		else if (c == 0xed) /* surrogates */
-			hi = 0x9f;
-		else if (c == 0xf0)
-			lo = 0x90;
-		else if (c == 0xf4)
-			hi = 0x8f;
-		for (; more; more--, i++) {
-			if (i == s.len || s.ptr[i] < lo || s.ptr[i] > hi)
-				return false;
-			lo = 0x80;
-			hi = 0xbf;
-		}
-	}
-	return true;
 }
 
 /* One key or value. */
@@ -78,7 +49,7 @@ static int decode(struct slice s, struct arena *a, struct slice *ret, bool *ret_
 		     ret->ptr[i] != '\r') ||
 		    ret->ptr[i] == 0x7f)
 			*ret_ambiguous = true;
-	if (!http_utf8_valid(*ret))
+	if (!utf8_valid(*ret))
 		*ret_ambiguous = true;
 	return 0;
 }

@@ -10,9 +10,6 @@ enum { HTTP_PAIRS_MAX = 256 }; /* pairs of a query: memory for a head full of '&
 
 int http_hex_value(uint8_t c); /* 0 to 15, or -1 */
 
-/* Strict: no overlong forms, no surrogates, nothing above U+10FFFF. */
-bool http_utf8_valid(struct slice s);
-
 /*
  * "a=b&c=d" as decoded pairs, by application/x-www-form-urlencoded: '+' is a space; a pair without
  * '=' has an empty value, empty pairs are left out. Slices lie in s or in a. *ret_ambiguous is set

@@ -4,6 +4,8 @@
 #include <pg_query.h>
 #include <pg_query/pg_query.pb-c.h>
 
+#include "base/utf8.h"
+
 enum {
 	OPERATOR_WORK_MAX = 16 << 20, /* characters looked at: some ten milliseconds */
 };
@@ -247,38 +249,7 @@ bool pg_norm_text(struct slice text, uint8_t *out, struct pg_norm *ret)
 
 bool pg_utf8_valid(struct slice text)
 {
-	const uint8_t *p = text.ptr, *end = text.ptr + text.len;
-
-	while (p < end) {
-		unsigned more;
-		uint8_t lo = 0x80, hi = 0xbf;
-
-		if (*p < 0x80) {
-			if (!*p++)
-				return false;
-			continue;
-		}
-		if (*p < 0xc2 || *p > 0xf4)
-			return false;
-		more = *p < 0xe0 ? 1 : *p < 0xf0 ? 2 : 3;
-		if ((size_t)(end - p) <= more)
-			return false;
-		if (*p == 0xe0)
-			lo = 0xa0;
-		else if (*p == 0xed)
-			hi = 0x9f;
-		else if (*p == 0xf0)
-			lo = 0x90;
-		else if (*p == 0xf4)
-			hi = 0x8f;
-		if (p[1] < lo || p[1] > hi)
-			return false;
-		for (unsigned k = 2; k <= more; k++)
-			if ((p[k] & 0xc0) != 0x80)
-				return false;
-		p += more + 1;
-	}
-	return true;
+	return slice_chr(text, '\0') < 0 && utf8_valid(text);
 }
 
 /* ---- depth ---------------------------------------------------------------------------------- */
