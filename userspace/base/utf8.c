@@ -32,6 +32,26 @@ bool utf8_valid(struct slice s)
 	return true;
 }
 
+size_t utf8_next(struct slice s, uint32_t *ret)
+{
+	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	uint8_t c = s.ptr[0];
+	size_t n = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
+	uint32_t cp = n == 1 ? c : c & (0xffu >> (n + 1));
+
+	if (!n || n > s.len)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if (s.ptr[i] >> 6 != 2)
+			return 0;
+		cp = cp << 6 | (s.ptr[i] & 0x3f);
+	}
+	if (cp < least[n] || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
+		return 0;
+	*ret = cp;
+	return n;
+}
+
 size_t utf8_put(uint8_t *out, uint32_t c)
 {
 	if (c < 0x80) {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 enum { TEXT_MAX = 64 << 20, WIDTH_MIN = 40, FLEX_MIN = 8 };
 
@@ -46,28 +47,6 @@ enum out_style out_verdict_style(enum verdict_kind v)
 }
 
 /* ---- escaping ------------------------------------------------------------------------------- */
-
-/* The code point at the start of s and its bytes; 0 bytes when it is not UTF-8 (shortest form, no
- * surrogates). */
-static size_t utf8_next(struct slice s, uint32_t *ret)
-{
-	static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	uint8_t c = s.ptr[0];
-	size_t n = c < 0x80 ? 1 : c >> 5 == 6 ? 2 : c >> 4 == 14 ? 3 : c >> 3 == 30 ? 4 : 0;
-	uint32_t cp = n == 1 ? c : c & (0xffu >> (n + 1));
-
-	if (!n || n > s.len)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if (s.ptr[i] >> 6 != 2)
-			return 0;
-		cp = cp << 6 | (s.ptr[i] & 0x3f);
-	}
-	if (cp < least[n] || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
-		return 0;
-	*ret = cp;
-	return n;
-}
 
 /* Controls, and what reorders, hides or joins the text around it. */
 static bool is_treacherous(uint32_t cp)

@@ -11,6 +11,12 @@ static void test_every_code_point_is_written_validly(void **state)
 
 		assert_true(n >= 1 && n <= 4);
 		assert_int_equal(utf8_valid(slice_of(out, n)), c < 0xd800 || c > 0xdfff);
+		if (c < 0xd800 || c > 0xdfff) {
+			uint32_t back = 0;
+
+			assert_int_equal(utf8_next(slice_of(out, n), &back), n);
+			assert_int_equal(back, c);
+		}
 		assert_true(n == 1 || !utf8_valid(slice_of(out, n - 1))); /* cut short */
 	}
 }
